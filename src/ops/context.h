@@ -1,0 +1,53 @@
+// What every op runs in: where, on how many threads, by which numerics, and with which scratch memory.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/threads.h"
+
+namespace atelier {
+
+enum class Numerics {
+  kFast,       // packed weights, 8-bit activations, vector kernels of the active ISA
+  kReference,  // scalar, double accumulation, weights decoded exactly; for tests and --reference
+};
+
+// Scratch for one forward pass: bump allocation that is given back all at once. Memory is reused from call to
+// call and only grows; chunks never move, so views stay valid until reset().
+class Arena {
+ public:
+  // `n` uninitialised values, 64-byte aligned.
+  template <class T>
+  std::span<T> take(size_t n) {
+    return {reinterpret_cast<T*>(take_bytes(n * sizeof(T))), n};
+  }
+  MatView<float> take_mat(size_t rows, size_t cols) { return {take<float>(rows * cols).data(), rows, cols}; }
+  void reset();
+  size_t capacity_bytes() const;
+
+ private:
+  std::byte* take_bytes(size_t bytes);
+  std::vector<RawBuffer> chunks_;
+  size_t chunk_ = 0;  // the chunk being filled
+  size_t used_ = 0;   // bytes of it handed out
+};
+
+// Arena memory taken in a scope is given back at its end.
+class Context {
+ public:
+  Context(ThreadPool& pool, Numerics numerics) : pool_(&pool), numerics_(numerics) {}
+  ThreadPool& pool() const { return *pool_; }
+  Numerics numerics() const { return numerics_; }
+  bool is_reference() const { return numerics_ == Numerics::kReference; }
+  Arena& arena() { return arena_; }
+
+ private:
+  ThreadPool* pool_;
+  Numerics numerics_;
+  Arena arena_;
+};
+
+}  // namespace atelier

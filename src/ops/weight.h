@@ -1,0 +1,61 @@
+// A weight matrix as ops see it: where its rows stand in the checkpoint, and its packed form once it has one.
+#pragma once
+
+#include <cstddef>
+#include <functional>
+#include <memory>
+#include <span>
+#include <vector>
+
+#include "base/buffer.h"
+#include "base/result.h"
+#include "formats/dtype.h"
+
+namespace atelier {
+
+// One encoded row of a weight matrix in its storage format.
+struct EncodedRow {
+  const std::byte* data = nullptr;
+  const std::byte* scales = nullptr;  // companion scales (OpenAI's MXFP4: E8M0, one per 32); null otherwise
+};
+
+// The rows [0, rows) of a logical matrix [rows, cols], wherever they stand: permuted, fused or de-interleaved
+// rows of a mapped tensor cost nothing but this table. Valid as long as the checkpoint is mapped.
+struct WeightSource {
+  DType dtype = DType::kF32;  // kMXFP4 with scales set means OpenAI's split layout
+  size_t cols = 0;
+  std::vector<EncodedRow> rows;
+};
+
+class PackedWeight;  // src/kernels: panels of 16 rows
+
+// A matrix [rows, cols] that activations [M, cols] are multiplied with: out[m, r] = Σ_c x[m, c] · w[r, c].
+class Weight {
+ public:
+  Weight() = default;
+  Weight(WeightSource source);
+  Weight(Weight&&) noexcept;
+  Weight& operator=(Weight&&) noexcept;
+  ~Weight();
+
+  size_t rows() const { return source_.rows.size(); }
+  size_t cols() const { return source_.cols; }
+  DType dtype() const { return source_.dtype; }
+  bool empty() const { return source_.rows.empty(); }
+  const WeightSource& source() const { return source_; }
+
+  // Row `r` decoded exactly; out.size() == cols().
+  void decode_row(size_t r, std::span<float> out) const;
+
+  // Builds the packed form, panels in parallel. Idempotent; needed before linear() on the fast path.
+  void pack(class ThreadPool& pool);
+  bool is_packed() const { return packed_ != nullptr; }
+  const PackedWeight& packed() const { return *packed_; }
+  size_t packed_bytes() const;  // memory the packed form takes or would take
+
+ private:
+  WeightSource source_;
+  std::unique_ptr<PackedWeight> packed_;
+};
+
+}  // namespace atelier
