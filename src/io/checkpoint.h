@@ -1,7 +1,6 @@
 // One view of a published checkpoint, whatever container it came in: named tensors, metadata, nothing copied.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -15,6 +14,7 @@
 
 #include "base/result.h"
 #include "formats/dtype.h"
+#include "io/shape.h"
 
 namespace atelier {
 
@@ -27,26 +27,9 @@ enum class Dialect {
 };
 std::string_view dialect_name(Dialect dialect);  // "gguf", "hf", "original"
 
-inline constexpr size_t kMaxRank = 4;
-
-// Row-major, outermost dimension first (GGUF stores the reverse; it is turned round on reading). Rank 0 is a
-// scalar.
-struct Shape {
-  std::array<uint64_t, kMaxRank> dims{};
-  size_t rank = 0;
-
-  Shape() = default;
-  Shape(std::initializer_list<uint64_t> list);
-  bool operator==(const Shape&) const = default;
-  uint64_t operator[](size_t axis) const { return dims[axis]; }
-  uint64_t elems() const;  // product of the dims; opening a checkpoint has checked that it does not wrap
-  uint64_t cols() const;   // innermost dimension; 1 for a scalar
-  uint64_t rows() const;   // elems() / cols()
-  std::string to_string() const;  // "[576, 1536]"
-};
-
 // A tensor inside a mapped file. `bytes` lives as long as the Checkpoint and holds exactly the tensor:
-// rows() rows of row_bytes(dtype, cols()) bytes, without padding.
+// rows() rows of row_bytes(dtype, cols()) bytes, without padding. Its address may be unaligned (safetensors
+// does not promise any): read elements with memcpy or unaligned loads.
 struct TensorView {
   std::string_view name;
   DType dtype = DType::kF32;
