@@ -12,40 +12,6 @@
 namespace atelier {
 namespace {
 
-// Owns a descriptor for the length of a scope.
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  Descriptor(Descriptor&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Descriptor& operator=(Descriptor&&) = delete;
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  int get() const { return fd_; }
-
- private:
-  int fd_;
-};
-
-struct OpenedFile {
-  Descriptor fd;
-  size_t size;
-};
-
-// O_NONBLOCK: opening a FIFO without a writer must not wait.
-Result<OpenedFile> open_regular(const std::filesystem::path& path) {
-  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
-  if (fd.get() < 0) return tl::unexpected<Error>(errno_error(path, errno));
-  struct stat info{};
-  if (::fstat(fd.get(), &info) != 0) return tl::unexpected<Error>(errno_error(path, errno));
-  if (S_ISDIR(info.st_mode))
-    return fail(ErrorCode::kInvalidArgument, "{}: expected a file, found a folder", path.string());
-  if (!S_ISREG(info.st_mode))
-    return fail(ErrorCode::kInvalidArgument, "{}: expected a regular file, found a device, FIFO or socket",
-                path.string());
-  return OpenedFile{std::move(fd), static_cast<size_t>(info.st_size)};
-}
-
 Status write_all(int fd, const std::filesystem::path& path, std::string_view content) {
   while (!content.empty()) {
     const ssize_t written = ::write(fd, content.data(), content.size());
@@ -62,6 +28,20 @@ Error errno_error(const std::filesystem::path& path, int error_number) {
   const ErrorCode code =
       error_number == ENOENT || error_number == ENOTDIR ? ErrorCode::kNotFound : ErrorCode::kIo;
   return Error{code, fmt::format("{}: {}", path.string(), std::generic_category().message(error_number))};
+}
+
+// O_NONBLOCK: opening a FIFO without a writer must not wait.
+Result<OpenedFile> open_regular(const std::filesystem::path& path) {
+  Descriptor fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY));
+  if (fd.get() < 0) return tl::unexpected<Error>(errno_error(path, errno));
+  struct stat info{};
+  if (::fstat(fd.get(), &info) != 0) return tl::unexpected<Error>(errno_error(path, errno));
+  if (S_ISDIR(info.st_mode))
+    return fail(ErrorCode::kInvalidArgument, "{}: expected a file, found a folder", path.string());
+  if (!S_ISREG(info.st_mode))
+    return fail(ErrorCode::kInvalidArgument, "{}: expected a regular file, found a device, FIFO or socket",
+                path.string());
+  return OpenedFile{std::move(fd), static_cast<size_t>(info.st_size)};
 }
 
 Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/descriptor.h"
 #include "base/result.h"
 
 namespace atelier {
@@ -29,6 +30,14 @@ class MappedFile {
   size_t size_ = 0;
   std::filesystem::path path_;
 };
+
+// A regular file opened for reading, for those who read in pieces: unlike a mapping, a read survives the file
+// being truncated meanwhile. FIFOs, devices and folders are refused without blocking.
+struct OpenedFile {
+  Descriptor fd;
+  size_t size = 0;
+};
+Result<OpenedFile> open_regular(const std::filesystem::path& path);
 
 // The whole content of a regular file of at most `max_bytes`.
 Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes);
