@@ -21,8 +21,9 @@ struct MatView {
   MatView(T* data_, size_t rows_, size_t cols_, size_t stride_)
       : data(data_), rows(rows_), cols(cols_), stride(stride_) {}
   // A mutable view can be read: MatView<float> converts to MatView<const float>.
-  MatView(const MatView<std::remove_const_t<T>>& other)
-    requires std::is_const_v<T>
+  template <class U>
+    requires(std::is_const_v<T> && std::is_same_v<U, std::remove_const_t<T>>)
+  MatView(const MatView<U>& other)
       : data(other.data), rows(other.rows), cols(other.cols), stride(other.stride) {}
 
   std::span<T> row(size_t r) const {

@@ -24,6 +24,9 @@ void linear(Context& ctx, MatView<const float> x, const Weight& weight, std::spa
 
 // Several products of the same x (q, k and v; gate and up): x is quantised once, one fork-join for all.
 void linear_group(Context& ctx, MatView<const float> x, std::span<const LinearJob> jobs);
+inline void linear_group(Context& ctx, MatView<const float> x, std::initializer_list<LinearJob> jobs) {
+  linear_group(ctx, x, std::span<const LinearJob>(jobs.begin(), jobs.size()));
+}
 
 // Products of a mixture of experts: expert e multiplies the rows of x that are listed for it. One fork-join
 // for all experts.

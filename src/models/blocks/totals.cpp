@@ -1,0 +1,74 @@
+#include "models/blocks/totals.h"
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "models/config_reader.h"
+
+namespace atelier {
+
+Result<std::vector<TokenId>> published_stop_tokens(const Checkpoint& checkpoint) {
+  std::vector<TokenId> stops;
+  const auto add = [&](const nlohmann::json* object, std::string_view key) -> Status {
+    if (object == nullptr) return {};
+    ATELIER_TRY(const std::vector<int32_t> ids, ConfigReader(*object, "").ids(key));
+    stops.insert(stops.end(), ids.begin(), ids.end());
+    return {};
+  };
+  if (checkpoint.dialect() == Dialect::kGguf) {
+    for (const char* key :
+         {"tokenizer.ggml.eos_token_id", "tokenizer.ggml.eot_token_id", "tokenizer.ggml.eom_token_id"})
+      ATELIER_CHECK_OK(add(&checkpoint.metadata(), key));
+  } else {
+    ATELIER_CHECK_OK(add(checkpoint.generation_config(), "eos_token_id"));
+    ATELIER_CHECK_OK(add(&checkpoint.metadata(), "eos_token_id"));
+  }
+  std::ranges::sort(stops);
+  stops.erase(std::unique(stops.begin(), stops.end()), stops.end());
+  return stops;
+}
+
+void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInfo& info,
+                double active_share) {
+  for (const TensorSpec& spec : table.specs()) {
+    const uint64_t elems = spec.n_experts * spec.rows * spec.cols;
+    const auto share = [&](uint64_t total) {
+      return static_cast<uint64_t>(static_cast<double>(total) * active_share);
+    };
+    switch (spec.kind) {
+      case TensorSpec::Kind::kVector:
+      case TensorSpec::Kind::kExpertVectors:
+        info.n_params += spec.values->size();
+        info.n_active_params += spec.n_experts == 1 ? spec.values->size() : share(spec.values->size());
+        break;
+      case TensorSpec::Kind::kMatrix: {
+        if (spec.weight->empty()) break;
+        info.n_params += elems;
+        info.n_active_params += elems;
+        if (!spec.matrix_options.streamed) break;
+        info.packed_bytes += spec.weight->packed_bytes();
+        info.bytes_per_token += spec.weight->packed_bytes();
+        break;
+      }
+      case TensorSpec::Kind::kExpertMatrices: {
+        uint64_t bytes = 0;
+        for (const Weight& expert : *spec.expert_weights) bytes += expert.packed_bytes();
+        info.n_params += elems;
+        info.n_active_params += share(elems);
+        info.packed_bytes += bytes;
+        info.bytes_per_token += share(bytes);
+        break;
+      }
+    }
+  }
+  info.weight_bytes = checkpoint.total_tensor_bytes();
+}
+
+void tie_head(const Weight& embedding, Weight& head, ModelInfo& info) {
+  if (!head.empty()) return;
+  head = Weight(embedding.source());
+  info.packed_bytes += head.packed_bytes();
+  info.bytes_per_token += head.packed_bytes();
+}
+
+}  // namespace atelier

@@ -1,0 +1,32 @@
+#include "models/registry.h"
+
+#include <array>
+
+#include "models/llama.h"
+
+namespace atelier {
+namespace {
+
+constexpr std::array kArchitectures = {
+    Architecture{"llama", load_llama},
+};
+
+}  // namespace
+
+std::span<const Architecture> architectures() { return kArchitectures; }
+
+std::vector<std::string_view> model_architectures() {
+  std::vector<std::string_view> names;
+  for (const Architecture& architecture : kArchitectures) names.push_back(architecture.name);
+  return names;
+}
+
+Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> checkpoint) {
+  for (const Architecture& architecture : kArchitectures)
+    if (architecture.name == checkpoint->architecture()) return architecture.load(std::move(checkpoint));
+  return fail(ErrorCode::kUnsupported, "{}: architecture: expected one of {}, found '{}'",
+              checkpoint->path().string(), fmt::join(model_architectures(), ", "),
+              checkpoint->architecture());
+}
+
+}  // namespace atelier

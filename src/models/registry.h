@@ -1,0 +1,20 @@
+// The list of architectures: a line each.
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string_view>
+
+#include "base/result.h"
+#include "models/model.h"
+
+namespace atelier {
+
+struct Architecture {
+  std::string_view name;  // value of general.architecture or model_type
+  Result<std::unique_ptr<Model>> (*load)(std::shared_ptr<const Checkpoint>);
+};
+
+std::span<const Architecture> architectures();
+
+}  // namespace atelier
