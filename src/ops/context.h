@@ -26,6 +26,16 @@ class Arena {
   }
   MatView<float> take_mat(size_t rows, size_t cols) { return {take<float>(rows * cols).data(), rows, cols}; }
   void reset();
+  // rewind(mark()) gives back what was taken in between: scratch of one op does not pile up over the layers.
+  struct Mark {
+    size_t chunk = 0;
+    size_t used = 0;
+  };
+  Mark mark() const { return {chunk_, used_}; }
+  void rewind(Mark mark) {
+    chunk_ = mark.chunk;
+    used_ = mark.used;
+  }
   size_t capacity_bytes() const;
 
  private:
@@ -35,7 +45,19 @@ class Arena {
   size_t used_ = 0;   // bytes of it handed out
 };
 
-// Arena memory taken in a scope is given back at its end.
+// Gives back at the end of a scope what the scope took from the arena.
+class ArenaScope {
+ public:
+  explicit ArenaScope(Arena& arena) : arena_(&arena), mark_(arena.mark()) {}
+  ~ArenaScope() { arena_->rewind(mark_); }
+  ArenaScope(const ArenaScope&) = delete;
+  ArenaScope& operator=(const ArenaScope&) = delete;
+
+ private:
+  Arena* arena_;
+  Arena::Mark mark_;
+};
+
 class Context {
  public:
   Context(ThreadPool& pool, Numerics numerics) : pool_(&pool), numerics_(numerics) {}

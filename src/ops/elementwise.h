@@ -14,6 +14,11 @@ namespace atelier::ops {
 void rms_norm(Context& ctx, MatView<const float> x, std::span<const float> weight, float eps,
               MatView<float> out);
 
+// x += y, then out = rms_norm(x): the residual add and the norm that follows it in one pass; equal bit for
+// bit to add() and rms_norm(). x, y, out: [M, D]; out may be y.
+void add_rms_norm(Context& ctx, MatView<float> x, MatView<const float> y, std::span<const float> weight,
+                  float eps, MatView<float> out);
+
 // out[i] = (x[i] − mean) / sqrt(var + eps) · weight + bias. x, out: [M, D]; weight, bias: [D]; out may be x.
 void layer_norm(Context& ctx, MatView<const float> x, std::span<const float> weight,
                 std::span<const float> bias, float eps, MatView<float> out);
@@ -39,21 +44,28 @@ void gelu_tanh(Context& ctx, MatView<const float> x, MatView<float> out);
 // out = gelu_tanh(gate) · up (Gemma).
 void geglu_tanh(Context& ctx, MatView<const float> gate, MatView<const float> up, MatView<float> out);
 
-// Rotary position embedding: cos/sin tables are made once per model in double precision and rounded.
+// Rotary position embedding. Angles are computed once per forward pass and serve every layer.
 struct RopeTable {
   // Per rotated pair i of a head: the angle of position p is p · inv_freq[i]; cos and sin are multiplied by
   // `scale`.
   std::span<const double> inv_freq;  // [rotary_dim / 2]
   double scale = 1.0;                // YaRN's attention factor, 1 otherwise
 };
+// cos and sin of M positions, computed in double and rounded once. Both [M, rotary_dim / 2], in ctx.arena().
+struct RopeAngles {
+  MatView<const float> cos;
+  MatView<const float> sin;
+};
+// positions: [M].
+RopeAngles rope_angles(Context& ctx, std::span<const int32_t> positions, const RopeTable& table);
+
 enum class RopePairs {
   kHalves,    // element i rotates with i + rotary_dim/2 (HF, gpt-oss)
   kAdjacent,  // element 2i rotates with 2i + 1 (Meta, GGUF "llama", DeepSeek)
 };
-// Rotates the first 2·inv_freq.size() elements of each of the heads in x: [M, n_heads · head_dim] in place;
-// positions: [M].
-void rope(Context& ctx, MatView<float> x, size_t head_dim, std::span<const int32_t> positions,
-          const RopeTable& table, RopePairs pairs);
+// Rotates the first rotary_dim elements of each of the heads in x: [M, n_heads · head_dim] in place; row m by
+// angles row m.
+void rope(Context& ctx, MatView<float> x, size_t head_dim, const RopeAngles& angles, RopePairs pairs);
 
 // The k largest of each row, largest first (ties: the lower index), and softmax over those k only.
 // scores: [M, N]; indices, weights: [M, k].
