@@ -218,8 +218,7 @@ TensorSpec& WeightTable::add(TensorSpec::Kind kind, Sources sources, uint64_t n_
 void WeightTable::matrix(Weight& weight, Sources sources, uint64_t rows, uint64_t cols,
                          MatrixOptions options) {
   ATELIER_CHECK(options.order == RowOrder::kPlain || (options.head_dim != 0 && rows % options.head_dim == 0));
-  TensorSpec spec{
-      .kind = TensorSpec::Kind::kMatrix, .sources = std::move(sources), .rows = rows, .cols = cols};
+  TensorSpec& spec = add(TensorSpec::Kind::kMatrix, std::move(sources), 1, rows, cols);
   spec.matrix_options = options;
   spec.weight = &weight;
 }

@@ -32,7 +32,7 @@ class PackedWeight;  // src/kernels: panels of 16 rows
 // A matrix [rows, cols] that activations [M, cols] are multiplied with: out[m, r] = Σ_c x[m, c] · w[r, c].
 class Weight {
  public:
-  Weight() = default;
+  Weight();  // empty; out of line, as PackedWeight is incomplete here
   Weight(WeightSource source);
   Weight(Weight&&) noexcept;
   Weight& operator=(Weight&&) noexcept;
