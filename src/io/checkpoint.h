@@ -13,8 +13,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/dtype.h"
-#include "io/shape.h"
+#include "io/tensor_view.h"
 
 namespace atelier {
 
@@ -26,16 +25,6 @@ enum class Dialect {
               // params.json
 };
 std::string_view dialect_name(Dialect dialect);  // "gguf", "hf", "original"
-
-// A tensor inside a mapped file. `bytes` lives as long as the Checkpoint and holds exactly the tensor:
-// rows() rows of row_bytes(dtype, cols()) bytes, without padding. Its address may be unaligned (safetensors
-// does not promise any): read elements with memcpy or unaligned loads.
-struct TensorView {
-  std::string_view name;
-  DType dtype = DType::kF32;
-  Shape shape;
-  std::span<const std::byte> bytes;
-};
 
 // Metadata of a GGUF file and of a config.json alike, as one JSON object. GGUF keys stay as they are
 // ("llama.block_count"); arrays become JSON arrays, except the large tokenizer arrays, which the GGUF reader

@@ -19,8 +19,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "formats/dtype.h"
-#include "io/shape.h"
+#include "io/tensor_view.h"
 
 namespace atelier {
 
@@ -171,13 +170,6 @@ class GgufMetadata {
   std::vector<GgufEntry> entries_;
 };
 
-struct GgufTensor {
-  std::string_view name;
-  DType dtype = DType::kF32;
-  Shape shape;  // outermost first: the reverse of the file's order
-  std::span<const std::byte> bytes;
-};
-
 // One file (or one part of a split one), checked completely before it is returned: every count, length, type,
 // offset and size has been held against the bytes present; names and keys are unique, valid UTF-8 without
 // control characters; tensors are aligned and do not overlap.
@@ -190,13 +182,15 @@ class GgufFile {
   uint32_t version() const { return version_; }
   uint64_t alignment() const { return alignment_; }
   const GgufMetadata& metadata() const { return metadata_; }
-  std::span<const GgufTensor> tensors() const { return tensors_; }  // in the file's order
+  std::span<const TensorView> tensors() const { return tensors_; }  // in the file's order
 
  private:
+  static Result<GgufFile> parse_unnamed(std::span<const std::byte> bytes);
+
   uint32_t version_ = 0;
   uint64_t alignment_ = 0;
   GgufMetadata metadata_;
-  std::vector<GgufTensor> tensors_;
+  std::vector<TensorView> tensors_;
 };
 
 }  // namespace atelier
