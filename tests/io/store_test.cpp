@@ -244,9 +244,9 @@ TEST(StoreFolders, FollowXdgAndIgnoreRelativeValues) {
     ::setenv("HOME", home, 1);
     return Store::open().value().root();
   };
-  EXPECT_EQ(with("/data", "/home/u"), "/data/atelier");
-  EXPECT_EQ(with("relative", "/home/u"), "/home/u/.local/share/atelier");
-  EXPECT_EQ(with("", "/home/u"), "/home/u/.local/share/atelier");
+  EXPECT_EQ(with("/data", "/users/u"), "/data/atelier");
+  EXPECT_EQ(with("relative", "/users/u"), "/users/u/.local/share/atelier");
+  EXPECT_EQ(with("", "/users/u"), "/users/u/.local/share/atelier");
   ::unsetenv("XDG_DATA_HOME");
 }
 
