@@ -86,6 +86,18 @@ Result<std::vector<int32_t>> ConfigReader::ids(std::string_view key) const {
   return ids;
 }
 
+Result<std::vector<std::string>> ConfigReader::texts(std::string_view key) const {
+  const nlohmann::json* value = find(key);
+  std::vector<std::string> texts;
+  if (value == nullptr) return texts;
+  if (!value->is_array()) return wrong(key, "a list of strings");
+  for (const nlohmann::json& item : *value) {
+    if (!item.is_string()) return wrong(key, "a list of strings");
+    texts.push_back(item.get<std::string>());
+  }
+  return texts;
+}
+
 std::optional<ConfigReader> ConfigReader::object(std::string_view key) const {
   const nlohmann::json* value = find(key);
   if (value == nullptr || !value->is_object()) return std::nullopt;

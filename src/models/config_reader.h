@@ -34,6 +34,8 @@ class ConfigReader {
   Result<std::string> text_or(std::string_view key, std::string_view fallback) const;
   // An integer or a list of them (eos_token_id is published both ways); empty if absent.
   Result<std::vector<int32_t>> ids(std::string_view key) const;
+  // A list of strings ("layer_types"); empty if absent.
+  Result<std::vector<std::string>> texts(std::string_view key) const;
   // A nested object ("rope_scaling"), or nothing if absent or null.
   std::optional<ConfigReader> object(std::string_view key) const;
 

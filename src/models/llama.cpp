@@ -39,7 +39,7 @@ Result<LlamaConfig> config_from_hf(const Checkpoint& checkpoint) {
   if (activation != "silu")
     return fail(ErrorCode::kUnsupported, "configuration: hidden_act: expected silu, found '{}'", activation);
   ATELIER_CHECK_OK(check_heads(c));
-  ATELIER_TRY(c.rope, rope_from_config_json(config, c.head_dim, 10000));
+  ATELIER_TRY(c.rope, rope_from_config_json(config, c.head_dim));
   c.norm_eps = static_cast<float>(eps);
   return c;
 }
@@ -57,28 +57,6 @@ Status apply_rope_freqs(const Checkpoint& checkpoint, RopeConfig& rope) {
   return {};
 }
 
-Status apply_gguf_scaling(const ConfigReader& config, double base, size_t context, RopeConfig& rope) {
-  ATELIER_TRY(const std::string type, config.text_or("rope.scaling.type", "none"));
-  if (type == "none") return {};
-  ATELIER_TRY(const double factor, config.number_or("rope.scaling.factor", 1));
-  if (factor <= 0)
-    return fail(ErrorCode::kCorrupt,
-                "configuration: rope.scaling.factor: expected a positive number, found {}", factor);
-  if (type == "linear") {
-    for (double& frequency : rope.frequencies) frequency /= factor;
-    return {};
-  }
-  if (type != "yarn")
-    return fail(ErrorCode::kUnsupported,
-                "configuration: rope.scaling.type: expected none, linear or yarn, found '{}'", type);
-  YarnScaling yarn{.factor = factor};
-  ATELIER_TRY(yarn.original_context,
-              config.number_or("rope.scaling.original_context_length", static_cast<double>(context)));
-  scale_yarn(rope.frequencies, base, yarn);
-  rope.scale = yarn_attention_factor(factor);
-  return {};
-}
-
 Result<LlamaConfig> config_from_gguf(const Checkpoint& checkpoint) {
   const ConfigReader config(checkpoint.metadata(), std::string(checkpoint.architecture()) + ".");
   LlamaConfig c;
@@ -91,11 +69,7 @@ Result<LlamaConfig> config_from_gguf(const Checkpoint& checkpoint) {
   ATELIER_TRY(c.ffn_dim, config.size("feed_forward_length", kMaxDim));
   ATELIER_TRY(c.context_length, config.size("context_length", kMaxVocab));
   ATELIER_TRY(const double eps, config.number("attention.layer_norm_rms_epsilon"));
-  ATELIER_TRY(const double base, config.number_or("rope.freq_base", 10000));
   ATELIER_TRY(const uint64_t rotary_dim, config.size_or("rope.dimension_count", c.head_dim, c.head_dim));
-  if (base <= 0)
-    return fail(ErrorCode::kCorrupt, "configuration: rope.freq_base: expected a positive number, found {}",
-                base);
   if (rotary_dim != c.head_dim)
     return fail(ErrorCode::kUnsupported,
                 "configuration: rope.dimension_count: expected the head size {}, found {}", c.head_dim,
@@ -107,8 +81,7 @@ Result<LlamaConfig> config_from_gguf(const Checkpoint& checkpoint) {
   c.vocab_size = embedding->shape[0];
   c.norm_eps = static_cast<float>(eps);
   ATELIER_CHECK_OK(check_heads(c));
-  c.rope.frequencies = rope_frequencies(base, c.head_dim);
-  ATELIER_CHECK_OK(apply_gguf_scaling(config, base, c.context_length, c.rope));
+  ATELIER_TRY(c.rope, rope_from_gguf(config, c.head_dim, c.context_length));
   ATELIER_CHECK_OK(apply_rope_freqs(checkpoint, c.rope));
   return c;
 }
@@ -248,7 +221,7 @@ class Llama final : public Model {
   std::shared_ptr<const Checkpoint> checkpoint_;
   LlamaConfig config_;
   LlamaWeights weights_;
-  std::vector<Buffer<float>> owned_;
+  std::vector<RawBuffer> owned_;
   ModelInfo info_;
 };
 

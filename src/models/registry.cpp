@@ -2,6 +2,7 @@
 
 #include <array>
 
+#include "models/gpt_oss.h"
 #include "models/llama.h"
 
 namespace atelier {
@@ -9,6 +10,8 @@ namespace {
 
 constexpr std::array kArchitectures = {
     Architecture{"llama", load_llama},
+    Architecture{"gpt-oss", load_gpt_oss},
+    Architecture{"gpt_oss", load_gpt_oss},  // in config.json
 };
 
 }  // namespace

@@ -1,6 +1,7 @@
 #include "models/weight_table.h"
 
 #include <algorithm>
+#include <cstring>
 
 #include "base/checked.h"
 #include "formats/decode.h"
@@ -34,47 +35,37 @@ struct StoredRows {
   }
 };
 
-std::string expected_shape(const TensorSpec& spec, uint64_t rows) {
-  Shape shape;
-  const bool stacked =
-      spec.kind == TensorSpec::Kind::kExpertMatrices || spec.kind == TensorSpec::Kind::kExpertVectors;
-  const bool matrix =
-      spec.kind == TensorSpec::Kind::kMatrix || spec.kind == TensorSpec::Kind::kExpertMatrices;
-  if (stacked) shape.dims[shape.rank++] = spec.n_experts;
-  shape.dims[shape.rank++] = rows;
-  if (matrix) shape.dims[shape.rank++] = spec.cols;
-  return shape.to_string();
+tl::unexpected<Error> wrong_shape(const TensorSpec& spec, const TensorView& tensor, Dialect dialect) {
+  return fail(ErrorCode::kCorrupt, "tensor {}: expected shape {}, found {}", tensor.name,
+              spec.published_shape(dialect).to_string(), tensor.shape.to_string());
 }
 
-tl::unexpected<Error> wrong_shape(const TensorSpec& spec, const TensorView& tensor, uint64_t rows) {
-  return fail(ErrorCode::kCorrupt, "tensor {}: expected shape {}, found {}", tensor.name,
-              expected_shape(spec, rows), tensor.shape.to_string());
+tl::unexpected<Error> no_such_tensor(const TensorSpec& spec, Dialect dialect) {
+  return fail(ErrorCode::kNotFound, "tensor {}: expected shape {}, found no such tensor",
+              spec.sources.in(dialect).name, spec.published_shape(dialect).to_string());
 }
 
 Status check_weight_format(const TensorView& tensor) {
-  if (dtype_info(tensor.dtype).is_weight) return {};
+  // FP8 comes with a tensor of scales that none of today's architectures names.
+  if (dtype_info(tensor.dtype).is_weight && tensor.dtype != DType::kF8E4M3) return {};
   return fail(ErrorCode::kUnsupported, "tensor {}: expected a weight format, found {}", tensor.name,
               dtype_info(tensor.dtype).name);
 }
 
-// The published tensor behind `spec`, seen as n_experts · rows rows of spec.cols elements.
-Result<StoredRows> find_matrix(const Checkpoint& checkpoint, const TensorSpec& spec,
-                               const TensorView& tensor) {
-  const uint64_t rows = spec.published_rows(checkpoint.dialect());
-  const bool stacked = spec.kind == TensorSpec::Kind::kExpertMatrices;
-  const Shape want = stacked ? Shape{spec.n_experts, rows, spec.cols} : Shape{rows, spec.cols};
-  if (tensor.shape != want) return wrong_shape(spec, tensor, rows);
+// The published tensor behind `spec`, seen as rows of as many elements as it has columns.
+Result<StoredRows> find_matrix(const TensorSpec& spec, const TensorView& tensor, Dialect dialect) {
+  if (tensor.shape != spec.published_shape(dialect)) return wrong_shape(spec, tensor, dialect);
   ATELIER_CHECK_OK(check_weight_format(tensor));
-  return StoredRows{tensor.dtype, tensor.bytes.data(), nullptr, *row_bytes(tensor.dtype, spec.cols), 0};
+  return StoredRows{tensor.dtype, tensor.bytes.data(), nullptr, *row_bytes(tensor.dtype, tensor.shape.cols()),
+                    0};
 }
 
-Result<StoredRows> find_split_mxfp4(const Checkpoint& checkpoint, const TensorSpec& spec,
-                                    const SplitMxfp4& split) {
-  const uint64_t rows = spec.published_rows(checkpoint.dialect());
+Result<StoredRows> find_split_mxfp4(const TensorSpec& spec, const SplitMxfp4& split, Dialect dialect) {
+  const uint64_t rows = spec.published_rows(dialect);
   const uint64_t blocks = spec.cols / 32;
-  const bool stacked = spec.kind == TensorSpec::Kind::kExpertMatrices;
-  const Shape want_blocks = stacked ? Shape{spec.n_experts, rows, blocks, 16} : Shape{rows, blocks, 16};
-  const Shape want_scales = stacked ? Shape{spec.n_experts, rows, blocks} : Shape{rows, blocks};
+  const Shape want_blocks =
+      spec.is_stacked() ? Shape{spec.n_experts, rows, blocks, 16} : Shape{rows, blocks, 16};
+  const Shape want_scales = spec.is_stacked() ? Shape{spec.n_experts, rows, blocks} : Shape{rows, blocks};
   for (const auto& [tensor, want] :
        {std::pair{split.blocks, want_blocks}, std::pair{split.scales, want_scales}}) {
     if (tensor->dtype != DType::kU8 || tensor->shape != want || spec.cols % 32 != 0)
@@ -91,92 +82,96 @@ uint64_t adjacent_row(uint64_t row, uint64_t head_dim) {
   return head * head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
 }
 
-uint64_t file_row(uint64_t row, const Source& source, RowOrder order, uint64_t head_dim, Dialect dialect) {
-  if (order == RowOrder::kRotary && dialect != Dialect::kHf) row = adjacent_row(row, head_dim);
-  return source.first + row * source.step;
-}
-
-Weight bind_rows(const StoredRows& stored, const TensorSpec& spec, const Source& source, Dialect dialect,
-                 uint64_t expert) {
-  const MatrixOptions& options = spec.matrix_options;
+Weight bind_rows(const StoredRows& stored, const TensorSpec& spec, Dialect dialect, uint64_t expert) {
   const uint64_t base = expert * spec.published_rows(dialect);
-  WeightSource rows{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
-  rows.rows.reserve(spec.rows);
+  WeightSource source{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
+  source.rows.reserve(spec.rows);
   for (uint64_t r = 0; r < spec.rows; ++r)
-    rows.rows.push_back(stored.row(base + file_row(r, source, options.order, options.head_dim, dialect)));
-  return Weight(std::move(rows));
-}
-
-// Conv1D publishes [cols, rows]: decoded to float32 and turned round, since no format keeps its blocks across
-// that.
-Result<Weight> bind_transposed(const TensorView& tensor, const TensorSpec& spec,
-                               std::vector<Buffer<float>>& owned) {
-  if (tensor.shape != Shape{spec.cols, spec.rows})
-    return fail(ErrorCode::kCorrupt, "tensor {}: expected shape {}, found {}", tensor.name,
-                Shape{spec.cols, spec.rows}.to_string(), tensor.shape.to_string());
-  ATELIER_CHECK_OK(check_weight_format(tensor));
-  const size_t stored_row_bytes = *row_bytes(tensor.dtype, spec.rows);
-  Buffer<float>& turned = owned.emplace_back(spec.rows * spec.cols);
-  std::vector<float> row(spec.rows);
-  for (size_t c = 0; c < spec.cols; ++c) {
-    decode_row(tensor.dtype, tensor.bytes.subspan(c * stored_row_bytes, stored_row_bytes), row);
-    for (size_t r = 0; r < spec.rows; ++r) turned[r * spec.cols + c] = row[r];
-  }
-  WeightSource source{.dtype = DType::kF32, .cols = spec.cols, .rows = {}};
-  for (size_t r = 0; r < spec.rows; ++r)
-    source.rows.push_back({reinterpret_cast<const std::byte*>(turned.data() + r * spec.cols), nullptr});
+    source.rows.push_back(stored.row(base + spec.published_row(r, dialect)));
   return Weight(std::move(source));
 }
 
-Status load_matrix(const Checkpoint& checkpoint, const TensorSpec& spec, std::vector<Buffer<float>>& owned) {
+// Copies [cols, published rows] of elements of `Elem` as [rows, cols], in tiles that stay in the first cache.
+template <class Elem>
+void turn_round(const StoredRows& stored, const TensorSpec& spec, Dialect dialect, uint64_t expert,
+                std::byte* out) {
+  constexpr uint64_t kTile = 32;
+  for (uint64_t r0 = 0; r0 < spec.rows; r0 += kTile)
+    for (uint64_t c0 = 0; c0 < spec.cols; c0 += kTile)
+      for (uint64_t r = r0; r < std::min(r0 + kTile, spec.rows); ++r) {
+        const uint64_t column = spec.published_row(r, dialect);
+        for (uint64_t c = c0; c < std::min(c0 + kTile, spec.cols); ++c)
+          std::memcpy(out + (r * spec.cols + c) * sizeof(Elem),
+                      stored.row(expert * spec.cols + c).data + column * sizeof(Elem), sizeof(Elem));
+      }
+}
+
+Result<Weight> bind_transposed(const StoredRows& stored, const TensorSpec& spec, Dialect dialect,
+                               uint64_t expert, std::vector<RawBuffer>& owned) {
+  const size_t elem_bytes = dtype_info(stored.dtype).block_bytes;
+  if (dtype_info(stored.dtype).block_elems != 1 || (elem_bytes != 2 && elem_bytes != 4))
+    return fail(ErrorCode::kUnsupported, "tensor {}: expected F32, F16 or BF16, found {}",
+                spec.sources.in(dialect).name, dtype_info(stored.dtype).name);
+  const RawBuffer& turned = owned.emplace_back(spec.rows * spec.cols * elem_bytes);
+  if (elem_bytes == 2) {
+    turn_round<uint16_t>(stored, spec, dialect, expert, turned.data());
+  } else {
+    turn_round<uint32_t>(stored, spec, dialect, expert, turned.data());
+  }
+  WeightSource source{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
+  source.rows.reserve(spec.rows);
+  for (uint64_t r = 0; r < spec.rows; ++r)
+    source.rows.push_back({turned.data() + r * spec.cols * elem_bytes, nullptr});
+  return Weight(std::move(source));
+}
+
+Status load_matrix(const Checkpoint& checkpoint, const TensorSpec& spec, std::vector<RawBuffer>& owned) {
   const Dialect dialect = checkpoint.dialect();
-  const Source& source = spec.sources.in(dialect);
-  const TensorView* whole = checkpoint.find(source.name);
-  const SplitMxfp4 split{checkpoint.find(source.name + std::string(blocks_suffix(dialect))),
-                         checkpoint.find(source.name + std::string(scales_suffix(dialect)))};
+  const std::string& name = spec.sources.in(dialect).name;
+  const TensorView* whole = checkpoint.find(name);
+  const SplitMxfp4 split{checkpoint.find(name + std::string(blocks_suffix(dialect))),
+                         checkpoint.find(name + std::string(scales_suffix(dialect)))};
   if (whole == nullptr && (split.blocks == nullptr || split.scales == nullptr)) {
     if (spec.presence() == Presence::kOptional) return {};
-    return fail(ErrorCode::kNotFound, "tensor {}: expected shape {}, found no such tensor", source.name,
-                expected_shape(spec, spec.published_rows(dialect)));
+    return no_such_tensor(spec, dialect);
   }
-  if (whole != nullptr && spec.matrix_options.transposed && dialect != Dialect::kGguf) {
-    ATELIER_TRY(*spec.weight, bind_transposed(*whole, spec, owned));
-    return {};
-  }
-  ATELIER_TRY(const StoredRows stored, whole != nullptr ? find_matrix(checkpoint, spec, *whole)
-                                                        : find_split_mxfp4(checkpoint, spec, split));
+  ATELIER_TRY(const StoredRows stored,
+              whole != nullptr ? find_matrix(spec, *whole, dialect) : find_split_mxfp4(spec, split, dialect));
+  const auto bind = [&](uint64_t expert) -> Result<Weight> {
+    if (whole != nullptr && spec.is_transposed(dialect))
+      return bind_transposed(stored, spec, dialect, expert, owned);
+    return bind_rows(stored, spec, dialect, expert);
+  };
   if (spec.kind == TensorSpec::Kind::kMatrix) {
-    *spec.weight = bind_rows(stored, spec, source, dialect, 0);
+    ATELIER_TRY(*spec.weight, bind(0));
     return {};
   }
   spec.expert_weights->clear();
-  for (uint64_t expert = 0; expert < spec.n_experts; ++expert)
-    spec.expert_weights->push_back(bind_rows(stored, spec, source, dialect, expert));
+  for (uint64_t expert = 0; expert < spec.n_experts; ++expert) {
+    ATELIER_TRY(Weight weight, bind(expert));
+    spec.expert_weights->push_back(std::move(weight));
+  }
   return {};
 }
 
 Status load_vector(const Checkpoint& checkpoint, const TensorSpec& spec) {
   const Dialect dialect = checkpoint.dialect();
-  const Source& source = spec.sources.in(dialect);
-  const TensorView* tensor = checkpoint.find(source.name);
-  const uint64_t published = spec.published_rows(dialect);
+  const TensorView* tensor = checkpoint.find(spec.sources.in(dialect).name);
   if (tensor == nullptr) {
     if (spec.presence() == Presence::kOptional) return {};
-    return fail(ErrorCode::kNotFound, "tensor {}: expected shape {}, found no such tensor", source.name,
-                expected_shape(spec, published));
+    return no_such_tensor(spec, dialect);
   }
-  const bool stacked = spec.kind == TensorSpec::Kind::kExpertVectors;
-  if (tensor->shape != (stacked ? Shape{spec.n_experts, published} : Shape{published}))
-    return wrong_shape(spec, *tensor, published);
+  if (tensor->shape != spec.published_shape(dialect)) return wrong_shape(spec, *tensor, dialect);
   ATELIER_CHECK_OK(check_weight_format(*tensor));
+  const uint64_t published = spec.published_rows(dialect);
   std::vector<float> all(spec.n_experts * published);
   decode_row(tensor->dtype, tensor->bytes, all);
   spec.values->resize(spec.n_experts * spec.rows);
-  const VectorOptions& options = spec.vector_options;
+  const float offset = dialect == Dialect::kHf ? spec.vector_options.hf_offset : 0.0f;
   for (uint64_t expert = 0; expert < spec.n_experts; ++expert)
     for (uint64_t i = 0; i < spec.rows; ++i)
       (*spec.values)[expert * spec.rows + i] =
-          all[expert * published + file_row(i, source, options.order, options.head_dim, dialect)];
+          all[expert * published + spec.published_row(i, dialect)] + offset;
   return {};
 }
 
@@ -195,13 +190,34 @@ const Source& Sources::in(Dialect dialect) const {
 }
 
 Presence TensorSpec::presence() const {
-  return kind == Kind::kMatrix || kind == Kind::kExpertMatrices ? matrix_options.presence
-                                                                : vector_options.presence;
+  return is_vector() ? vector_options.presence : matrix_options.presence;
+}
+
+bool TensorSpec::is_transposed(Dialect dialect) const {
+  return matrix_options.transposed && dialect == Dialect::kHf;
 }
 
 uint64_t TensorSpec::published_rows(Dialect dialect) const {
   const uint64_t total = sources.in(dialect).total;
   return total != 0 ? total : rows;
+}
+
+Shape TensorSpec::published_shape(Dialect dialect) const {
+  Shape shape;
+  const uint64_t published = published_rows(dialect);
+  if (is_stacked()) shape.dims[shape.rank++] = n_experts;
+  if (is_transposed(dialect)) shape.dims[shape.rank++] = cols;
+  shape.dims[shape.rank++] = published;
+  if (!is_vector() && !is_transposed(dialect)) shape.dims[shape.rank++] = cols;
+  return shape;
+}
+
+uint64_t TensorSpec::published_row(uint64_t row, Dialect dialect) const {
+  const RowOrder order = is_vector() ? vector_options.order : matrix_options.order;
+  const uint64_t head_dim = is_vector() ? vector_options.head_dim : matrix_options.head_dim;
+  if (order == RowOrder::kRotary && dialect != Dialect::kHf) row = adjacent_row(row, head_dim);
+  const Source& source = sources.in(dialect);
+  return source.first + row * source.step;
 }
 
 TensorSpec& WeightTable::add(TensorSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows,
@@ -230,8 +246,9 @@ void WeightTable::vector(std::vector<float>& values, Sources sources, uint64_t s
 }
 
 void WeightTable::expert_matrices(std::vector<Weight>& weights, Sources sources, uint64_t n_experts,
-                                  uint64_t rows, uint64_t cols) {
+                                  uint64_t rows, uint64_t cols, MatrixOptions options) {
   TensorSpec& spec = add(TensorSpec::Kind::kExpertMatrices, std::move(sources), n_experts, rows, cols);
+  spec.matrix_options = options;
   spec.expert_weights = &weights;
 }
 
@@ -241,7 +258,7 @@ void WeightTable::expert_vectors(std::vector<float>& values, Sources sources, ui
   spec.values = &values;
 }
 
-Status WeightTable::load(const Checkpoint& checkpoint, std::vector<Buffer<float>>& owned) const {
+Status WeightTable::load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const {
   for (const TensorSpec& spec : specs_) {
     if (spec.sources.in(checkpoint.dialect()).name.empty()) {
       if (spec.presence() == Presence::kOptional) continue;
@@ -249,9 +266,7 @@ Status WeightTable::load(const Checkpoint& checkpoint, std::vector<Buffer<float>
                   "{} checkpoints of this architecture are not published with tensor {}",
                   dialect_name(checkpoint.dialect()), spec.sources.gguf.name);
     }
-    const bool is_vector =
-        spec.kind == TensorSpec::Kind::kVector || spec.kind == TensorSpec::Kind::kExpertVectors;
-    ATELIER_CHECK_OK(is_vector ? load_vector(checkpoint, spec) : load_matrix(checkpoint, spec, owned));
+    ATELIER_CHECK_OK(spec.is_vector() ? load_vector(checkpoint, spec) : load_matrix(checkpoint, spec, owned));
   }
   return {};
 }

@@ -2,12 +2,12 @@
 // all read it.
 #pragma once
 
-#include <array>
 #include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/result.h"
 #include "io/checkpoint.h"
 #include "ops/weight.h"
@@ -50,8 +50,9 @@ struct MatrixOptions {
   Presence presence = Presence::kRequired;
   RowOrder order = RowOrder::kPlain;
   uint64_t head_dim = 0;  // of the reordered heads; needed with kRotary
-  bool transposed =
-      false;             // HF and original publish [cols, rows] (Conv1D): decoded and turned round on loading
+  // HF publishes [cols, rows] (GPT-2's Conv1D, gpt-oss's experts where they are not MXFP4): turned round on
+  // loading. Source then counts columns of the published tensor.
+  bool transposed = false;
   bool streamed = true;  // false: an embedding, of which a token reads one row; such a matrix is not packed
 };
 
@@ -59,6 +60,7 @@ struct VectorOptions {
   Presence presence = Presence::kRequired;
   RowOrder order = RowOrder::kPlain;  // biases follow their matrix
   uint64_t head_dim = 0;
+  float hf_offset = 0;  // added to what HF publishes (Gemma's norms: weight − 1 there, weight in GGUF)
 };
 
 // One logical tensor. Experts are stacked along an outer dimension in every dialect we read: [n_experts,
@@ -78,8 +80,15 @@ struct TensorSpec {
   std::vector<float>* values = nullptr;           // kVector: [rows]; kExpertVectors: [n_experts · rows]
 
   Presence presence() const;
-  // Rows of the published tensor that holds this one, per expert.
+  bool is_vector() const { return kind == Kind::kVector || kind == Kind::kExpertVectors; }
+  bool is_stacked() const { return kind == Kind::kExpertMatrices || kind == Kind::kExpertVectors; }
+  bool is_transposed(Dialect dialect) const;
+  // Rows of the published tensor that holds this one, per expert (columns where it is transposed).
   uint64_t published_rows(Dialect dialect) const;
+  // Shape of that tensor, unless it is split into blocks and scales.
+  Shape published_shape(Dialect dialect) const;
+  // Where row (of a vector: element) `row` of this entry stands among the published ones.
+  uint64_t published_row(uint64_t row, Dialect dialect) const;
 };
 
 class WeightTable {
@@ -87,14 +96,14 @@ class WeightTable {
   void matrix(Weight& weight, Sources sources, uint64_t rows, uint64_t cols, MatrixOptions options = {});
   void vector(std::vector<float>& values, Sources sources, uint64_t size, VectorOptions options = {});
   void expert_matrices(std::vector<Weight>& weights, Sources sources, uint64_t n_experts, uint64_t rows,
-                       uint64_t cols);
+                       uint64_t cols, MatrixOptions options = {});
   void expert_vectors(std::vector<float>& values, Sources sources, uint64_t n_experts, uint64_t size);
 
   std::span<const TensorSpec> specs() const { return specs_; }
 
   // Binds every entry to its tensor. Memory for turned-round matrices is kept in `owned`, which must live as
   // long as the weights. Errors name the tensor, the expected and the found shape or format.
-  Status load(const Checkpoint& checkpoint, std::vector<Buffer<float>>& owned) const;
+  Status load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const;
 
  private:
   TensorSpec& add(TensorSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows, uint64_t cols);

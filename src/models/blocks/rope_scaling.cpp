@@ -33,14 +33,15 @@ Status apply_llama3(const ConfigReader& scaling, RopeConfig& rope) {
   return {};
 }
 
-Status apply_yarn(const ConfigReader& scaling, const ConfigReader& config, double base, RopeConfig& rope) {
+Status apply_yarn(const ConfigReader& scaling, const ConfigReader& config, double base, bool round_bounds,
+                  RopeConfig& rope) {
   YarnScaling yarn;
   ATELIER_TRY(yarn.factor, positive(scaling, "factor"));
   ATELIER_TRY(const double context, positive_or(config, "max_position_embeddings", 4096));
   ATELIER_TRY(yarn.original_context, positive_or(scaling, "original_max_position_embeddings", context));
   ATELIER_TRY(yarn.beta_fast, positive_or(scaling, "beta_fast", 32));
   ATELIER_TRY(yarn.beta_slow, positive_or(scaling, "beta_slow", 1));
-  ATELIER_TRY(yarn.round_bounds, scaling.flag_or("truncate", true));
+  ATELIER_TRY(yarn.round_bounds, scaling.flag_or("truncate", round_bounds));
   scale_yarn(rope.frequencies, base, yarn);
   ATELIER_TRY(rope.scale, positive_or(scaling, "attention_factor", yarn_attention_factor(yarn.factor)));
   return {};
@@ -90,10 +91,11 @@ void scale_yarn(std::vector<double>& frequencies, double base, const YarnScaling
 
 double yarn_attention_factor(double factor) { return factor <= 1 ? 1.0 : 0.1 * std::log(factor) + 1.0; }
 
-Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rotary_dim, double default_base) {
+Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rotary_dim,
+                                         const RopeDefaults& defaults) {
   const std::optional<ConfigReader> parameters = config.object("rope_parameters");
   const std::optional<ConfigReader> scaling = parameters ? parameters : config.object("rope_scaling");
-  ATELIER_TRY(const double outer_base, positive_or(config, "rope_theta", default_base));
+  ATELIER_TRY(const double outer_base, positive_or(config, "rope_theta", defaults.base));
   double base = outer_base;
   if (parameters) {
     ATELIER_TRY(base, positive_or(*parameters, "rope_theta", outer_base));
@@ -113,11 +115,35 @@ Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rota
     return rope;
   }
   if (type == "yarn") {
-    ATELIER_CHECK_OK(apply_yarn(*scaling, config, base, rope));
+    ATELIER_CHECK_OK(apply_yarn(*scaling, config, base, defaults.round_bounds, rope));
     return rope;
   }
   return fail(ErrorCode::kUnsupported,
               "configuration: rope_scaling: expected type default, linear, llama3 or yarn, found '{}'", type);
+}
+
+Result<RopeConfig> rope_from_gguf(const ConfigReader& config, size_t rotary_dim, size_t context,
+                                  const RopeDefaults& defaults) {
+  ATELIER_TRY(const double base, positive_or(config, "rope.freq_base", defaults.base));
+  RopeConfig rope{.frequencies = rope_frequencies(base, rotary_dim)};
+  ATELIER_TRY(const std::string type, config.text_or("rope.scaling.type", "none"));
+  if (type == "none") return rope;
+  ATELIER_TRY(const double factor, positive_or(config, "rope.scaling.factor", 1));
+  if (type == "linear") {
+    for (double& frequency : rope.frequencies) frequency /= factor;
+    return rope;
+  }
+  if (type != "yarn")
+    return fail(ErrorCode::kUnsupported,
+                "configuration: rope.scaling.type: expected none, linear or yarn, found '{}'", type);
+  YarnScaling yarn{.factor = factor, .round_bounds = defaults.round_bounds};
+  ATELIER_TRY(yarn.original_context,
+              positive_or(config, "rope.scaling.original_context_length", static_cast<double>(context)));
+  ATELIER_TRY(yarn.beta_fast, positive_or(config, "rope.scaling.yarn_beta_fast", yarn.beta_fast));
+  ATELIER_TRY(yarn.beta_slow, positive_or(config, "rope.scaling.yarn_beta_slow", yarn.beta_slow));
+  scale_yarn(rope.frequencies, base, yarn);
+  rope.scale = yarn_attention_factor(factor);
+  return rope;
 }
 
 }  // namespace atelier

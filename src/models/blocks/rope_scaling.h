@@ -44,8 +44,20 @@ struct RopeConfig {
   double scale = 1.0;
 };
 
+// What an architecture takes for granted where a configuration is silent.
+struct RopeDefaults {
+  double base = 10000;
+  bool round_bounds = true;  // of YaRN's ramp
+};
+
 // From config.json: `rope_theta` with `rope_scaling`, or `rope_parameters` holding both (types default,
 // linear, llama3, yarn). Errors: kUnsupported for other types, kCorrupt for missing or senseless numbers.
-Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rotary_dim, double default_base);
+Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rotary_dim,
+                                         const RopeDefaults& defaults = {});
+
+// From a GGUF's `rope.freq_base` and `rope.scaling.*` (types none, linear, yarn). `context`: the context
+// length, from which YaRN scales unless the file says otherwise. Errors as above.
+Result<RopeConfig> rope_from_gguf(const ConfigReader& config, size_t rotary_dim, size_t context,
+                                  const RopeDefaults& defaults = {});
 
 }  // namespace atelier
