@@ -6,6 +6,8 @@ set(ATELIER_SANITIZE "" CACHE STRING "Sanitizers to build with, as in -fsanitize
 add_library(atelier_options INTERFACE)
 target_compile_options(atelier_options INTERFACE
   -Wall -Wextra -Wconversion
+  # Options structs are filled by naming the fields that differ from their defaults.
+  $<$<CXX_COMPILER_ID:Clang>:-Wno-missing-designated-field-initializers>
   $<$<BOOL:${ATELIER_WERROR}>:-Werror>
   -ffp-contract=off  # a*b+c is fused only where the source says so: results do not depend on the compiler
   -fno-math-errno)

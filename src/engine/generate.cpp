@@ -52,9 +52,8 @@ Result<Generated> generate(Session& session, std::span<const TokenId> prompt,
       out.reason = StopReason::kInterrupted;
       break;
     }
-    // One more than the cache: the token sampled last is part of what penalties look back on, and is
-    // evaluated here.
-    const TokenId token = sampler.sample(*logits, session.tokens(), out.tokens.size());
+    const auto allowed = options.allowed ? options.allowed() : std::nullopt;
+    const TokenId token = sampler.sample(*logits, session.tokens(), out.tokens.size(), allowed);
     out.tokens.push_back(token);
     if (std::ranges::find(options.stop_tokens, token) != options.stop_tokens.end()) {
       out.reason = StopReason::kStopToken;

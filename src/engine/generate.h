@@ -3,6 +3,7 @@
 
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -29,6 +30,8 @@ struct GenerateOptions {
       stop_tokens;  // end the generation; the token that did is the last of `Generated::tokens`
   const std::atomic<bool>* cancel = nullptr;  // looked at between tokens
   std::function<void(size_t done, size_t total)> on_prefill = {};
+  // The only ids that may come next (ascending), or nothing where any may; asked before each draw.
+  std::function<std::optional<std::span<const TokenId>>()> allowed = {};
   // Sees every token that is no stop token; returning false ends the generation (kStopString).
   std::function<bool(TokenId)> on_token = {};
 };

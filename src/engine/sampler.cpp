@@ -44,15 +44,18 @@ TokenId greedy_token(std::span<const float> logits) {
   return static_cast<TokenId>(std::ranges::max_element(logits) - logits.begin());
 }
 
-TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> seen, uint64_t step) {
+TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> seen, uint64_t step,
+                        std::optional<std::span<const TokenId>> allowed) {
   ATELIER_CHECK(!logits.empty());
   const bool penalised = options_.repetition_penalty != 1.0f || options_.presence_penalty != 0.0f ||
                          options_.frequency_penalty != 0.0f;
-  if (options_.temperature == 0.0f && !penalised && options_.logit_bias.empty()) return greedy_token(logits);
+  if (options_.temperature == 0.0f && !penalised && options_.logit_bias.empty() && !allowed)
+    return greedy_token(logits);
   logits_.assign(logits.begin(), logits.end());
   if (penalised) penalise(seen);
   for (const auto& [id, bias] : options_.logit_bias)
     if (id >= 0 && static_cast<size_t>(id) < logits_.size()) logits_[static_cast<size_t>(id)] += bias;
+  if (allowed) forbid_all_but(*allowed);
   if (options_.temperature == 0.0f) return greedy_token(logits_);
 
   candidates_.clear();
@@ -66,6 +69,17 @@ TokenId Sampler::sample(std::span<const float> logits, std::span<const TokenId> 
   if (options_.min_p > 0.0f) keep_min_p();
   if (options_.typical_p < 1.0f) keep_typical();
   return draw(step);
+}
+
+void Sampler::forbid_all_but(std::span<const TokenId> allowed) {
+  size_t next = 0;
+  for (size_t i = 0; i < logits_.size(); ++i) {
+    if (next < allowed.size() && static_cast<size_t>(allowed[next]) == i) {
+      ++next;
+    } else {
+      logits_[i] = -std::numeric_limits<float>::infinity();
+    }
+  }
 }
 
 void Sampler::penalise(std::span<const TokenId> seen) {

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -40,7 +41,10 @@ class Sampler {
   // logits: [vocab_size]; `seen`: the sequence so far, for penalties. `step` numbers the draws of one
   // generation: a draw depends on (seed, step) only, so a generation can be resumed or replayed from any
   // point.
-  TokenId sample(std::span<const float> logits, std::span<const TokenId> seen, uint64_t step);
+  // `allowed`: the only ids that may be drawn (ascending, not empty), where something constrains the next
+  // token.
+  TokenId sample(std::span<const float> logits, std::span<const TokenId> seen, uint64_t step,
+                 std::optional<std::span<const TokenId>> allowed = std::nullopt);
 
  private:
   struct Candidate {
@@ -48,6 +52,7 @@ class Sampler {
     float logit;
     float probability;
   };
+  void forbid_all_but(std::span<const TokenId> allowed);
   void penalise(std::span<const TokenId> seen);
   void keep_top_k();
   void soften();

@@ -10,6 +10,12 @@
 
 namespace atelier {
 
+struct PrefillOptions {
+  const std::atomic<bool>* cancel = nullptr;  // looked at between chunks
+  std::function<void(size_t done, size_t total)> on_progress =
+      {};  // tokens computed so far of those to compute
+};
+
 class Session {
  public:
   explicit Session(Engine& engine) : engine_(&engine), cache_(engine.new_sequence()) {}
@@ -18,11 +24,6 @@ class Session {
   // Exactly the tokens whose keys and values are in the cache.
   std::span<const TokenId> tokens() const { return tokens_; }
 
-  struct PrefillOptions {
-    const std::atomic<bool>* cancel = nullptr;  // looked at between chunks
-    std::function<void(size_t done, size_t total)> on_progress =
-        {};  // tokens computed so far of those to compute
-  };
   // Makes the cache hold exactly `prompt` (not empty), keeping the longest common prefix, and returns the
   // logits that follow it: [vocab_size], valid until the next call. Errors: those of evaluate();
   // kInterrupted, with the chunks done so far kept.
