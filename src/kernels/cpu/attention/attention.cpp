@@ -1,0 +1,328 @@
+#include "kernels/cpu/attention/attention.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "base/checked.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/cpu/attention/attention.cpp"
+#include "kernels/cpu/simd_targets.h"
+//
+#include "hwy/foreach_target.h"
+#include "hwy/highway.h"
+#include "kernels/cpu/simd-inl.h"
+//
+#include "kernels/cpu/attention/products-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atelier::kernels::HWY_NAMESPACE {
+namespace {
+
+constexpr float kLog2E = 1.44269504f;
+constexpr float kNoKey = -std::numeric_limits<float>::infinity();
+// Highway converts f16 in software on SSE4; elsewhere a load converts at full speed.
+constexpr bool kLoadsHalf = HWY_TARGET != HWY_SSE4;
+
+// The rows of a tile in panels of equal size.
+struct Panels {
+  size_t count;
+  size_t rows;
+  size_t total() const { return count * rows; }
+};
+Panels panels_of(size_t n_rows) {
+  const size_t count = (n_rows + kPanelRows - 1) / kPanelRows;
+  return {count, (n_rows + count - 1) / count};
+}
+
+size_t round_to_lanes(size_t n) { return (n + kLanes - 1) / kLanes * kLanes; }
+
+void attention_pack(const AttentionTile& tile, const AttentionScratch& scratch) {
+  const Panels panels = panels_of(tile.n_rows);
+  const size_t k_dim = tile.kv.k_dim;
+  // The scale rides on the queries; scores come out in units of log2, or as the argument of the cap's tanh.
+  const float scale = tile.softcap > 0 ? tile.scale / tile.softcap : tile.scale * kLog2E;
+  for (size_t row = 0; row < panels.total(); ++row) {
+    float* to = scratch.q + row / panels.rows * panels.rows * k_dim + row % panels.rows;
+    if (row >= tile.n_rows) {
+      for (size_t d = 0; d < k_dim; ++d) to[d * panels.rows] = 0.0f;
+      continue;
+    }
+    const size_t head = (tile.first_row + row) % tile.group;
+    const float* q = tile.q.data + tile.token(row) * tile.q.stride + head * k_dim;
+    for (size_t d = 0; d < k_dim; ++d) to[d * panels.rows] = q[d] * scale;
+  }
+}
+
+// A tile over the keys of one split, and what each of its rows sees, looked up once for all pages.
+struct Split {
+  explicit Split(const AttentionTile& whole) : tile(whole), panels(panels_of(whole.n_rows)) {
+    for (size_t row = 0; row < tile.n_rows; ++row) keys[row] = tile.keys(row);
+  }
+  const AttentionTile& tile;
+  Panels panels;
+  KeyRange keys[kAttentionTileRows];
+};
+
+// What a row sees of the page at hand: slots [lo, hi).
+struct Slots {
+  size_t lo, hi;
+  bool all() const { return lo == 0 && hi == kKvPageTokens; }
+};
+Slots slots_of(KeyRange keys, size_t page_start) {
+  const size_t lo = std::clamp(keys.first, page_start, page_start + kKvPageTokens) - page_start;
+  const size_t hi = std::clamp(keys.end, page_start, page_start + kKvPageTokens) - page_start;
+  return {lo, std::max(lo, hi)};
+}
+
+// Lanes of vector `vec` of a page that lie in `slots`.
+HWY_INLINE hn::Mask<Floats> visible_lanes(Floats d, Slots slots, size_t vec) {
+  const auto slot = hn::Iota(d, static_cast<float>(vec * kLanes));
+  const auto lo = hn::Set(d, static_cast<float>(slots.lo)), hi = hn::Set(d, static_cast<float>(slots.hi));
+  return hn::And(hn::Ge(slot, lo), hn::Lt(slot, hi));
+}
+
+// Largest visible score of a row; applies the cap and makes invisible ones −∞, which exp2 turns into 0.
+HWY_INLINE float mask_and_max(Floats d, const AttentionTile& tile, Slots slots, float* scores) {
+  auto max = hn::Set(d, kNoKey);
+  if (tile.softcap <= 0 && slots.all()) {
+    for (size_t vec = 0; vec < kPageVecs; ++vec) max = hn::Max(max, hn::LoadU(d, scores + vec * kLanes));
+    return hn::GetLane(hn::MaxOfLanes(d, max));
+  }
+  for (size_t vec = 0; vec < kPageVecs; ++vec) {
+    auto s = hn::LoadU(d, scores + vec * kLanes);
+    if (tile.softcap > 0) s = hn::Mul(tanh(d, s), hn::Set(d, tile.softcap * kLog2E));
+    s = hn::IfThenElse(visible_lanes(d, slots, vec), s, hn::Set(d, kNoKey));
+    hn::StoreU(s, d, scores + vec * kLanes);
+    max = hn::Max(max, s);
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, max));
+}
+
+// scores = 2^(scores − max); returns their sum.
+HWY_INLINE float exponentiate(Floats d, float max, float* scores) {
+  const auto m = hn::Set(d, max);
+  auto sum = hn::Zero(d);
+  for (size_t vec = 0; vec < kPageVecs; ++vec) {
+    const auto p = exp2_nonpositive(d, hn::Sub(hn::LoadU(d, scores + vec * kLanes), m));
+    sum = hn::Add(sum, p);
+    hn::StoreU(p, d, scores + vec * kLanes);
+  }
+  return hn::GetLane(hn::SumOfLanes(d, sum));
+}
+
+// Turns a page's scores into weights relative to the new maximum and updates max and sum. correction[r] is
+// what the row's earlier weights must be multiplied by; it is exactly 1 for a row that sees nothing of this
+// page.
+void softmax_page(const Split& split, size_t page_start, float* scores, AttentionState state,
+                  float* correction) {
+  const Floats d;
+  const AttentionTile& tile = split.tile;
+  HWY_ALIGN float page_max[kAttentionTileRows];
+  HWY_ALIGN float page_sum[kAttentionTileRows] = {};
+  std::fill_n(page_max, kAttentionTileRows, kNoKey);
+  for (size_t row = 0; row < tile.n_rows; ++row) {
+    const Slots slots = slots_of(split.keys[row], page_start);
+    if (slots.lo < slots.hi) page_max[row] = mask_and_max(d, tile, slots, scores + row * kKvPageTokens);
+  }
+  const size_t n = round_to_lanes(tile.n_rows);
+  for (size_t row = 0; row < n; row += kLanes) {
+    const auto old_max = hn::LoadU(d, state.max + row);
+    const auto new_max = hn::Max(old_max, hn::Load(d, page_max + row));
+    hn::StoreU(new_max, d, state.max + row);
+    // −∞ − −∞ is NaN, which exp2_nonpositive turns into 0: rows without any key yet hold zeros.
+    hn::StoreU(exp2_nonpositive(d, hn::Sub(old_max, new_max)), d, correction + row);
+  }
+  for (size_t row = 0; row < split.panels.total(); ++row) {
+    float* row_scores = scores + row * kKvPageTokens;
+    if (row < tile.n_rows && page_max[row] != kNoKey) {
+      page_sum[row] = exponentiate(d, state.max[row], row_scores);
+    } else {
+      std::fill_n(row_scores, kKvPageTokens, 0.0f);
+    }
+  }
+  for (size_t row = 0; row < n; row += kLanes) {
+    const auto sum =
+        hn::MulAdd(hn::LoadU(d, state.sum + row), hn::Load(d, correction + row), hn::Load(d, page_sum + row));
+    hn::StoreU(sum, d, state.sum + row);
+  }
+}
+
+// One page, its keys and values in T; slots: what the tile sees of it.
+template <class T>
+void attend_page(const Split& split, size_t page_start, Slots slots, const T* k, const T* v, size_t v_stride,
+                 const AttentionScratch& scratch, AttentionState state) {
+  const AttentionTile& tile = split.tile;
+  const Panels panels = split.panels;
+  const size_t k_dim = tile.kv.k_dim, o_stride = AttentionState::v_stride(tile.kv);
+  const auto panel_scores_of = PanelProducts<T>::kScores[panels.rows];
+  for (size_t panel = 0; panel < panels.count; ++panel)
+    panel_scores_of(scratch.q + panel * panels.rows * k_dim, k, k_dim, slots.lo / kLanes,
+                    (slots.hi + kLanes - 1) / kLanes, scratch.scores + panel * panels.rows * kKvPageTokens);
+  HWY_ALIGN float correction[kAttentionTileRows] = {};
+  softmax_page(split, page_start, scratch.scores, state, correction);
+  const auto panel_values_of = PanelProducts<T>::kValues[panels.rows];
+  for (size_t panel = 0; panel < panels.count; ++panel) {
+    const size_t row = panel * panels.rows;
+    panel_values_of({scratch.scores + row * kKvPageTokens, slots.lo, slots.hi, correction + row, v, v_stride,
+                     state.o + row * o_stride, o_stride},
+                    round_to_lanes(tile.kv.v_dim));
+  }
+}
+
+// Chooses between reading the page where it lies and converting it to float32 first. Both give the same bits.
+template <class T>
+void attend_stored_page(const Split& split, size_t page_start, Slots slots, const T* k, const T* v,
+                        const AttentionScratch& scratch, AttentionState state) {
+  constexpr bool kIsFloat = std::is_same_v<T, float>;
+  const KvGeometry& kv = split.tile.kv;
+  const size_t v_dim = kv.v_dim, v_stride = AttentionState::v_stride(kv);
+  if constexpr (kIsFloat || kLoadsHalf) {
+    const bool once = split.panels.count == 1;
+    if ((kIsFloat || once) && v_dim % kLanes == 0)
+      return attend_page(split, page_start, slots, k, v, v_dim, scratch, state);
+  }
+  const float* keys = scratch.k;
+  if constexpr (kIsFloat) {
+    keys = k;
+  } else {
+    convert(k, scratch.k, kv.k_dim * kKvPageTokens);
+  }
+  convert_values(v, v_dim, slots.lo, slots.hi, scratch.v, v_stride);
+  attend_page<float>(split, page_start, slots, keys, scratch.v, v_stride, scratch, state);
+}
+
+void attention_split(const AttentionTile& tile, size_t index, const AttentionScratch& scratch,
+                     AttentionState state) {
+  attention_clear(tile.kv, tile.n_rows, state);
+  const Split split(tile);
+  const KeyRange keys = tile.keys();
+  const size_t split_start = index * kAttentionSplitKeys;
+  const size_t first = std::max(keys.first, split_start) / kKvPageTokens * kKvPageTokens;
+  const size_t end = std::min(keys.end, split_start + kAttentionSplitKeys);
+  for (size_t page_start = first; page_start < end; page_start += kKvPageTokens) {
+    const Slots slots = slots_of(keys, page_start);
+    const std::byte* page = tile.pages[page_start / kKvPageTokens - tile.first_page];
+    const std::byte* k = page + tile.kv.k_offset(tile.kv_head);
+    const std::byte* v = page + tile.kv.v_offset(tile.kv_head);
+    if (tile.kv.type == KvType::kF32) {
+      attend_stored_page(split, page_start, slots, reinterpret_cast<const float*>(k),
+                         reinterpret_cast<const float*>(v), scratch, state);
+    } else {
+      attend_stored_page(split, page_start, slots, reinterpret_cast<const Half*>(k),
+                         reinterpret_cast<const Half*>(v), scratch, state);
+    }
+  }
+}
+
+// With `total` empty this copies `split` exactly; with a row of `split` empty it leaves the row of `total`.
+void attention_fold(const KvGeometry& kv, size_t n_rows, AttentionState split, AttentionState total) {
+  const Floats d;
+  const size_t stride = AttentionState::v_stride(kv), n_columns = round_to_lanes(kv.v_dim);
+  HWY_ALIGN float keep[kAttentionTileRows];
+  HWY_ALIGN float take[kAttentionTileRows];
+  for (size_t row = 0; row < n_rows; row += kLanes) {
+    const auto total_max = hn::LoadU(d, total.max + row), split_max = hn::LoadU(d, split.max + row);
+    const auto max = hn::Max(total_max, split_max);
+    const auto a = exp2_nonpositive(d, hn::Sub(total_max, max));
+    const auto b = exp2_nonpositive(d, hn::Sub(split_max, max));
+    const auto sum = hn::MulAdd(hn::LoadU(d, split.sum + row), b, hn::Mul(hn::LoadU(d, total.sum + row), a));
+    hn::StoreU(max, d, total.max + row);
+    hn::StoreU(sum, d, total.sum + row);
+    hn::Store(a, d, keep + row);
+    hn::Store(b, d, take + row);
+  }
+  for (size_t row = 0; row < n_rows; ++row) {
+    const auto a = hn::Set(d, keep[row]), b = hn::Set(d, take[row]);
+    float* to = total.o + row * stride;
+    const float* from = split.o + row * stride;
+    for (size_t i = 0; i < n_columns; i += kLanes)
+      hn::StoreU(hn::MulAdd(hn::LoadU(d, from + i), b, hn::Mul(hn::LoadU(d, to + i), a)), d, to + i);
+  }
+}
+
+void attention_finish(const AttentionTile& tile, AttentionState total, std::span<const float> sinks,
+                      MatView<float> out) {
+  const Floats d;
+  const size_t v_dim = tile.kv.v_dim, stride = AttentionState::v_stride(tile.kv);
+  for (size_t row = 0; row < tile.n_rows; ++row) {
+    const size_t head = (tile.first_row + row) % tile.group;
+    float factor = 1.0f / total.sum[row];
+    if (!sinks.empty()) {
+      const auto sink = hn::Set(d, sinks.data()[head] * kLog2E);
+      const auto row_max = hn::Set(d, total.max[row]);
+      const auto max = hn::Max(sink, row_max);
+      const auto keep = exp2_nonpositive(d, hn::Sub(row_max, max));
+      const auto sum = hn::MulAdd(hn::Set(d, total.sum[row]), keep, exp2_nonpositive(d, hn::Sub(sink, max)));
+      factor = hn::GetLane(hn::Div(keep, sum));
+    }
+    const auto f = hn::Set(d, factor);
+    const float* o = total.o + row * stride;
+    float* to = out.data + tile.token(row) * out.stride + head * v_dim;
+    size_t i = 0;
+    for (; i + kLanes <= v_dim; i += kLanes) hn::StoreU(hn::Mul(hn::LoadU(d, o + i), f), d, to + i);
+    if (i < v_dim) store_n(hn::Mul(hn::LoadU(d, o + i), f), d, to + i, v_dim - i);
+  }
+}
+
+}  // namespace
+}  // namespace atelier::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace atelier::kernels {
+namespace {
+
+constexpr size_t kCacheLineFloats = 16;
+
+struct ScratchSizes {
+  size_t q, scores, k, v;
+  explicit ScratchSizes(const KvGeometry& kv)
+      : q(kAttentionTileRows * kv.k_dim),
+        scores(kAttentionTileRows * kKvPageTokens),
+        k(kv.type == KvType::kF32 ? 0 : kv.k_dim * kKvPageTokens),
+        v(kKvPageTokens * AttentionState::v_stride(kv)) {}
+};
+
+}  // namespace
+
+size_t AttentionScratch::n_floats(const KvGeometry& kv) {
+  const ScratchSizes sizes(kv);
+  return round_up(sizes.q + sizes.scores + sizes.k + sizes.v, kCacheLineFloats);
+}
+
+AttentionScratch AttentionScratch::at(float* memory, const KvGeometry& kv) {
+  const ScratchSizes sizes(kv);
+  float* scores = memory + sizes.q;
+  float* k = scores + sizes.scores;
+  return {memory, scores, k, k + sizes.k};
+}
+
+void attention_clear(const KvGeometry& kv, size_t n_rows, AttentionState state) {
+  const size_t rows = round_up(n_rows, kCacheLineFloats);
+  std::fill_n(state.o, rows * AttentionState::v_stride(kv), 0.0f);
+  std::fill_n(state.max, rows, -std::numeric_limits<float>::infinity());
+  std::fill_n(state.sum, rows, 0.0f);
+}
+
+void attention_pack(const AttentionTile& tile, const AttentionScratch& scratch) {
+  ATELIER_SIMD(attention_pack)(tile, scratch);
+}
+
+void attention_split(const AttentionTile& tile, size_t split, const AttentionScratch& scratch,
+                     AttentionState state) {
+  ATELIER_SIMD(attention_split)(tile, split, scratch, state);
+}
+
+void attention_fold(const KvGeometry& kv, size_t n_rows, AttentionState split, AttentionState total) {
+  ATELIER_SIMD(attention_fold)(kv, n_rows, split, total);
+}
+
+void attention_finish(const AttentionTile& tile, AttentionState total, std::span<const float> sinks,
+                      MatView<float> out) {
+  ATELIER_SIMD(attention_finish)(tile, total, sinks, out);
+}
+
+}  // namespace atelier::kernels
+#endif  // HWY_ONCE

@@ -1,0 +1,164 @@
+// The two matrix products of attention over one page: scores = Q · K and O += P · V, for a panel of 1 to 8
+// rows. No include guard: hwy/foreach_target.h brings this in once per target, after simd-inl.h.
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "kernels/kv_page.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace atelier::kernels::HWY_NAMESPACE {
+namespace {
+
+// Rows of a panel: with 32 registers 8 rows of 2 vectors accumulate in 16, enough chains to hide 4 cycles of
+// FMA latency on 2 ports twice over; K and V vectors and broadcasts have room beside them.
+constexpr size_t kPanelRows = kManyRegisters ? 8 : 4;
+constexpr size_t kAccumulators = kManyRegisters ? 16 : 8;
+constexpr size_t kPageVecs = kKvPageTokens / kLanes;
+
+// Vectors per row: as many as the accumulators allow.
+constexpr size_t panel_vecs(size_t rows, size_t limit) {
+  return std::min(limit, std::bit_floor(kAccumulators / rows));
+}
+
+using Half = hwy::float16_t;
+HWY_INLINE VecF load_floats(Floats d, const float* p) { return hn::LoadU(d, p); }
+HWY_INLINE VecF load_floats(Floats d, const Half* p) {
+  return hn::PromoteTo(d, hn::LoadU(hn::Rebind<Half, Floats>(), p));
+}
+
+// n (a multiple of kLanes) consecutive elements to float32.
+template <class T>
+HWY_INLINE void convert(const T* from, float* to, size_t n) {
+  const Floats d;
+  for (size_t i = 0; i < n; i += kLanes) hn::StoreU(load_floats(d, from + i), d, to + i);
+}
+
+// Rows [lo, hi) of a page's values to float32 rows of v_stride, zeros after v_dim.
+template <class T>
+HWY_INLINE void convert_values(const T* from, size_t v_dim, size_t lo, size_t hi, float* to,
+                               size_t v_stride) {
+  const size_t whole = v_dim / kLanes * kLanes;
+  for (size_t p = lo; p < hi; ++p) {
+    convert(from + p * v_dim, to + p * v_stride, whole);
+    if (whole == v_dim) continue;
+    T rest[kLanes] = {};
+    std::memcpy(rest, from + p * v_dim + whole, (v_dim - whole) * sizeof(T));
+    convert(rest, to + p * v_stride + whole, kLanes);
+  }
+}
+
+// scores[r][p] = Σ_d q[d][r] · k[d][p], d ascending, for the positions of the vectors [first_vec, end_vec).
+// q: [k_dim][R]; k: [k_dim][kKvPageTokens]; scores: [R][kKvPageTokens].
+template <size_t R, class T>
+void panel_scores(const float* HWY_RESTRICT q, const T* HWY_RESTRICT k, size_t k_dim, size_t first_vec,
+                  size_t end_vec, float* HWY_RESTRICT scores) {
+  constexpr size_t V = panel_vecs(R, kPageVecs);
+  const Floats d;
+  for (size_t block = first_vec / V * V; block < end_vec; block += V) {
+    VecF acc[R][V];
+    ATELIER_UNROLL
+    for (size_t r = 0; r < R; ++r) {
+      ATELIER_UNROLL
+      for (size_t j = 0; j < V; ++j) acc[r][j] = hn::Zero(d);
+    }
+    const T* key = k + block * kLanes;
+    for (size_t i = 0; i < k_dim; ++i) {
+      VecF keys[V];
+      ATELIER_UNROLL
+      for (size_t j = 0; j < V; ++j) keys[j] = load_floats(d, key + i * kKvPageTokens + j * kLanes);
+      ATELIER_UNROLL
+      for (size_t r = 0; r < R; ++r) {
+        const VecF query = hn::Set(d, q[i * R + r]);
+        ATELIER_UNROLL
+        for (size_t j = 0; j < V; ++j) acc[r][j] = hn::MulAdd(query, keys[j], acc[r][j]);
+      }
+    }
+    ATELIER_UNROLL
+    for (size_t r = 0; r < R; ++r) {
+      ATELIER_UNROLL
+      for (size_t j = 0; j < V; ++j)
+        hn::StoreU(acc[r][j], d, scores + r * kKvPageTokens + (block + j) * kLanes);
+    }
+  }
+}
+
+// What the value product of a panel works on.
+template <class T>
+struct ValueBlock {
+  const float* p;           // [R][kKvPageTokens]
+  size_t lo, hi;            // positions to add
+  const float* correction;  // [R]
+  const T* v;               // [kKvPageTokens][v_stride]
+  size_t v_stride;
+  float* o;  // [R][o_stride]
+  size_t o_stride;
+};
+
+// o[r][c] = o[r][c] · correction[r], then += p[r][t] · v[t][c], t ascending, for V vectors of columns.
+template <size_t R, size_t V, class T>
+HWY_INLINE void value_columns(const ValueBlock<T>& block, size_t column) {
+  const Floats d;
+  VecF acc[R][V];
+  ATELIER_UNROLL
+  for (size_t r = 0; r < R; ++r) {
+    const VecF correction = hn::Set(d, block.correction[r]);
+    ATELIER_UNROLL
+    for (size_t j = 0; j < V; ++j)
+      acc[r][j] = hn::Mul(hn::LoadU(d, block.o + r * block.o_stride + column + j * kLanes), correction);
+  }
+  const float* HWY_RESTRICT p = block.p;
+  for (size_t t = block.lo; t < block.hi; ++t) {
+    const T* HWY_RESTRICT row = block.v + t * block.v_stride + column;
+    VecF values[V];
+    ATELIER_UNROLL
+    for (size_t j = 0; j < V; ++j) values[j] = load_floats(d, row + j * kLanes);
+    ATELIER_UNROLL
+    for (size_t r = 0; r < R; ++r) {
+      const VecF weight = hn::Set(d, p[r * kKvPageTokens + t]);
+      ATELIER_UNROLL
+      for (size_t j = 0; j < V; ++j) acc[r][j] = hn::MulAdd(weight, values[j], acc[r][j]);
+    }
+  }
+  ATELIER_UNROLL
+  for (size_t r = 0; r < R; ++r) {
+    ATELIER_UNROLL
+    for (size_t j = 0; j < V; ++j)
+      hn::StoreU(acc[r][j], d, block.o + r * block.o_stride + column + j * kLanes);
+  }
+}
+
+// Columns [column, end), a multiple of kLanes wide, in blocks of V vectors, then of V/2, …
+template <size_t R, size_t V, class T>
+HWY_INLINE void value_column_blocks(const ValueBlock<T>& block, size_t column, size_t end) {
+  for (; column + V * kLanes <= end; column += V * kLanes) value_columns<R, V>(block, column);
+  if constexpr (V > 1) value_column_blocks<R, V / 2>(block, column, end);
+}
+
+template <size_t R, class T>
+void panel_values(const ValueBlock<T>& block, size_t n_columns) {
+  value_column_blocks<R, panel_vecs(R, 8)>(block, 0, n_columns);
+}
+
+// One entry per number of rows; entry 0 is unused.
+template <class T>
+struct PanelProducts {
+  using Scores = void (*)(const float*, const T*, size_t, size_t, size_t, float*);
+  using Values = void (*)(const ValueBlock<T>&, size_t);
+#define ATELIER_PANEL_ROWS(f) \
+  {nullptr, f<1, T>, f<2, T>, f<3, T>, f<4, T>, f<5, T>, f<6, T>, f<7, T>, f<8, T>}
+#define ATELIER_FEW_PANEL_ROWS(f) {nullptr, f<1, T>, f<2, T>, f<3, T>, f<4, T>}
+#if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
+  static constexpr Scores kScores[] = ATELIER_PANEL_ROWS(panel_scores);
+  static constexpr Values kValues[] = ATELIER_PANEL_ROWS(panel_values);
+#else
+  static constexpr Scores kScores[] = ATELIER_FEW_PANEL_ROWS(panel_scores);
+  static constexpr Values kValues[] = ATELIER_FEW_PANEL_ROWS(panel_values);
+#endif
+#undef ATELIER_PANEL_ROWS
+#undef ATELIER_FEW_PANEL_ROWS
+};
+
+}  // namespace
+}  // namespace atelier::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
