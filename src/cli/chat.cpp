@@ -216,11 +216,9 @@ Status run_chat(const ChatFlags& flags, const Globals& globals) {
                   "prompt: expected a text as argument or on standard input, found none");
   }
   ATELIER_TRY(const std::unique_ptr<Engine> engine, load_engine(flags.model, globals));
-  ATELIER_TRY(
-      std::unique_ptr<chat::Dialect> dialect,
-      chat::dialect_for(engine->info().architecture,
-                        std::shared_ptr<const Tokenizer>(std::shared_ptr<void>(), &engine->tokenizer()),
-                        chat::chat_template_of(engine->checkpoint())));
+  ATELIER_TRY(std::unique_ptr<chat::Dialect> dialect,
+              chat::dialect_for(engine->info().architecture, engine->shared_tokenizer(),
+                                chat::chat_template_of(engine->checkpoint())));
   Chat chat(flags, globals, *engine, std::move(dialect));
   if (prompt) return chat.ask(std::move(*prompt));
   note(globals, fmt::format("{} on {} threads. /help says what you can type.",

@@ -43,6 +43,7 @@ class Engine {
   const ModelInfo& info() const { return model_->info(); }
   const Checkpoint& checkpoint() const { return *checkpoint_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
+  const std::shared_ptr<const Tokenizer>& shared_tokenizer() const { return tokenizer_; }
   const EngineOptions& options() const { return options_; }
   size_t context_length() const { return options_.context; }
   ThreadPool& pool() { return pool_; }
