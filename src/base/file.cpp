@@ -1,7 +1,6 @@
 #include "base/file.h"
 
 #include <fcntl.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -12,12 +11,12 @@
 namespace atelier {
 namespace {
 
-Status write_all(int fd, const std::filesystem::path& path, std::string_view content) {
+Status write_all(int fd, const std::filesystem::path& path, std::span<const std::byte> content) {
   while (!content.empty()) {
     const ssize_t written = ::write(fd, content.data(), content.size());
     if (written < 0 && errno == EINTR) continue;
     if (written < 0) return tl::unexpected<Error>(errno_error(path, errno));
-    content.remove_prefix(static_cast<size_t>(written));
+    content = content.subspan(static_cast<size_t>(written));
   }
   return {};
 }
@@ -44,35 +43,6 @@ Result<OpenedFile> open_regular(const std::filesystem::path& path) {
   return OpenedFile{std::move(fd), static_cast<size_t>(info.st_size)};
 }
 
-Result<MappedFile> MappedFile::open(const std::filesystem::path& path) {
-  ATELIER_TRY(OpenedFile file, open_regular(path));
-  MappedFile mapped;
-  mapped.path_ = path;
-  mapped.size_ = file.size;
-  if (file.size > 0) {
-    void* data = ::mmap(nullptr, file.size, PROT_READ, MAP_SHARED, file.fd.get(), 0);
-    if (data == MAP_FAILED) return tl::unexpected<Error>(errno_error(path, errno));
-    mapped.data_ = static_cast<const std::byte*>(data);
-  }
-  return mapped;
-}
-
-MappedFile::MappedFile(MappedFile&& other) noexcept
-    : data_(std::exchange(other.data_, nullptr)),
-      size_(std::exchange(other.size_, 0)),
-      path_(std::move(other.path_)) {}
-
-MappedFile& MappedFile::operator=(MappedFile&& other) noexcept {
-  std::swap(data_, other.data_);
-  std::swap(size_, other.size_);
-  std::swap(path_, other.path_);
-  return *this;
-}
-
-MappedFile::~MappedFile() {
-  if (data_ != nullptr) ::munmap(const_cast<std::byte*>(data_), size_);
-}
-
 Result<std::string> read_file(const std::filesystem::path& path, size_t max_bytes) {
   ATELIER_TRY(OpenedFile file, open_regular(path));
   if (file.size > max_bytes)
@@ -97,27 +67,49 @@ Status sync_folder(const std::filesystem::path& folder) {
   return {};
 }
 
-Status write_file_atomically(const std::filesystem::path& path, std::string_view content) {
-  const std::filesystem::path folder =
-      path.has_parent_path() ? path.parent_path() : std::filesystem::path(".");
+Result<DraftFile> DraftFile::create(const std::filesystem::path& path, uint64_t expected_bytes) {
+  DraftFile file;
+  file.path_ = path;
   std::string draft = path.string() + ".XXXXXX";
-  {
-    Descriptor fd(::mkostemp(draft.data(), O_CLOEXEC));
-    if (fd.get() < 0) return tl::unexpected<Error>(errno_error(path, errno));
-    Status done = write_all(fd.get(), path, content);
-    if (done && (::fchmod(fd.get(), 0644) != 0 || ::fsync(fd.get()) != 0))
-      done = tl::unexpected<Error>(errno_error(path, errno));
-    if (!done) {
-      ::unlink(draft.c_str());
-      return done;
-    }
-  }
-  if (::rename(draft.c_str(), path.c_str()) != 0) {
+  file.fd_ = Descriptor(::mkostemp(draft.data(), O_CLOEXEC));
+  if (file.fd_.get() < 0) return tl::unexpected<Error>(errno_error(path, errno));
+  file.draft_ = std::move(draft);
+  // FALLOC_FL_KEEP_SIZE: the length still tells how much has been written.
+  if (expected_bytes > 0 &&
+      ::fallocate(file.fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(expected_bytes)) != 0 &&
+      errno != EOPNOTSUPP && errno != ENOSYS)
+    return tl::unexpected<Error>(errno_error(path, errno));
+  return file;
+}
+
+DraftFile::DraftFile(DraftFile&& other) noexcept
+    : path_(std::move(other.path_)), draft_(std::exchange(other.draft_, {})), fd_(std::move(other.fd_)) {}
+
+DraftFile::~DraftFile() { discard(); }
+
+void DraftFile::discard() {
+  if (!draft_.empty()) ::unlink(draft_.c_str());
+  draft_.clear();
+}
+
+Status DraftFile::write(std::span<const std::byte> bytes) { return write_all(fd_.get(), path_, bytes); }
+
+Status DraftFile::commit() {
+  const auto failed = [&]() -> Status {
     const int error_number = errno;
-    ::unlink(draft.c_str());
-    return tl::unexpected<Error>(errno_error(path, error_number));
-  }
-  return sync_folder(folder);
+    discard();
+    return tl::unexpected<Error>(errno_error(path_, error_number));
+  };
+  if (::fchmod(fd_.get(), 0644) != 0 || ::fsync(fd_.get()) != 0) return failed();
+  if (::rename(draft_.c_str(), path_.c_str()) != 0) return failed();
+  draft_.clear();
+  return sync_folder(path_.has_parent_path() ? path_.parent_path() : std::filesystem::path("."));
+}
+
+Status write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  ATELIER_TRY(DraftFile file, DraftFile::create(path));
+  ATELIER_CHECK_OK(file.write(content));
+  return file.commit();
 }
 
 }  // namespace atelier

@@ -26,13 +26,19 @@ enum class Dialect {
 };
 std::string_view dialect_name(Dialect dialect);  // "gguf", "hf", "original"
 
-// Metadata of a GGUF file and of a config.json alike, as one JSON object. GGUF keys stay as they are
-// ("llama.block_count"); arrays become JSON arrays, except the large tokenizer arrays, which the GGUF reader
-// keeps apart.
+// An opened checkpoint. Everything it gives out views its mapped files and lives as long as it does.
+//
+// Files it takes, with `path` naming
+//   a GGUF file (by its first four bytes), or any part of a split one: all parts NAME-00001-of-0000N.gguf are
+//   opened; a .safetensors file: side files are looked for beside it; a folder with config.json and
+//   model.safetensors.index.json, or model.safetensors, or model*.safetensors; a folder in OpenAI's
+//   `original/` layout: as above, config.json without model_type; a folder with params.json and
+//   consolidated*.safetensors (Meta's names); a folder without any of these and one GGUF model.
 class Checkpoint {
  public:
-  // `path`: a .gguf (any part of a split one), a .safetensors file, or a folder holding config.json and
-  // weights. Errors: kNotFound, kCorrupt (names file, offset, what was expected and found), kUnsupported.
+  struct State;  // for io/checkpoint*.cpp only
+
+  // Errors: kNotFound, kCorrupt (names file, place, what was expected and found), kUnsupported, kLimit, kIo.
   static Result<Checkpoint> open(const std::filesystem::path& path);
 
   Checkpoint(Checkpoint&&) noexcept;
@@ -48,9 +54,10 @@ class Checkpoint {
   std::span<const TensorView> tensors() const;  // sorted by name
   const TensorView* find(std::string_view name) const;
 
-  // config.json for kHf/kOriginal; the GGUF key-value pairs without tokenizer arrays for kGguf.
+  // Hyper-parameters as one JSON object: config.json or params.json as published (empty where a lone
+  // .safetensors has none beside it); for GGUF GgufMetadata::to_json().
   const nlohmann::json& metadata() const;
-  // Side files of a folder, parsed; nullptr where the file is absent (always for GGUF).
+  // generation_config.json and tokenizer_config.json, parsed; nullptr where absent (always for GGUF).
   const nlohmann::json* generation_config() const;
   const nlohmann::json* tokenizer_config() const;
   // Folder that holds tokenizer.json; empty for GGUF.
@@ -60,11 +67,16 @@ class Checkpoint {
   // GGUF only: the typed key-value section, for the tokenizer and `show`; nullptr otherwise.
   const class GgufMetadata* gguf() const;
 
-  // The files mapped, in order; fetches `bytes` of a view ahead (madvise) when asked.
+  // The files mapped, in order.
   std::vector<std::filesystem::path> files() const;
+  // Asks the kernel to read `tensor` ahead.
+  void prefetch(const TensorView& tensor) const;
+  // Whether the files still hold what was opened: kIo where one was truncated, overwritten or removed since,
+  // or could not be read. Reading such a tensor is safe (MappedFile::check says what it yields), but means
+  // nothing. One system call per file.
+  Status check_files() const;
 
  private:
-  struct State;
   explicit Checkpoint(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
 };

@@ -16,9 +16,11 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
+#include "io/names.h"
 #include "io/tensor_view.h"
 
 namespace atelier {
@@ -183,12 +185,14 @@ class GgufFile {
   uint64_t alignment() const { return alignment_; }
   const GgufMetadata& metadata() const { return metadata_; }
   std::span<const TensorView> tensors() const { return tensors_; }  // in the file's order
+  std::vector<TensorView> release_tensors() { return std::move(tensors_); }
 
  private:
   static Result<GgufFile> parse_unnamed(std::span<const std::byte> bytes);
 
   uint32_t version_ = 0;
   uint64_t alignment_ = 0;
+  NameArena names_;
   GgufMetadata metadata_;
   std::vector<TensorView> tensors_;
 };

@@ -74,18 +74,20 @@ std::string_view known_but_unsupported(uint32_t ggml_type) {
   }
 }
 
-// A tensor record as it stands in the file.
-struct TensorRecord {
-  std::string_view name;
-  DType dtype = DType::kF32;
-  Shape shape;
+// Where a tensor lies within the data section.
+struct Extent {
   uint64_t offset = 0;
   uint64_t bytes = 0;
 };
 
+struct TensorRecord {
+  TensorView view;  // without its bytes
+  Extent extent;
+};
+
 class Parser {
  public:
-  explicit Parser(std::span<const std::byte> bytes) : bytes_(bytes), in_(bytes) {}
+  Parser(std::span<const std::byte> bytes, NameArena& names) : bytes_(bytes), in_(bytes), names_(&names) {}
 
   struct Header {
     uint32_t version;
@@ -119,9 +121,9 @@ class Parser {
 
   Result<TensorRecord> tensor() {
     TensorRecord record;
-    ATELIER_TRY(record.name, name("tensor name", kMaxGgufTensorNameBytes));
+    ATELIER_TRY(record.view.name, name("tensor name", kMaxGgufTensorNameBytes));
     Status rest = tensor_rest(record);
-    if (!rest) return fail_in(fmt::format("tensor {}", shown(record.name)), std::move(rest).error());
+    if (!rest) return fail_in(fmt::format("tensor {}", shown(record.view.name)), std::move(rest).error());
     return record;
   }
 
@@ -155,10 +157,11 @@ class Parser {
                   what, max_bytes, length);
     const auto chars = in_.take(length);
     if (!chars) return truncated(what, length);
-    if (!is_clean_name(as_chars(*chars)))
+    const std::string_view kept = names_->keep(as_chars(*chars));
+    if (!is_clean_name(kept))
       return fail(ErrorCode::kCorrupt, "byte {}: expected a {} in printable UTF-8, found \"{}\"",
-                  in_.offset() - chars->size(), what, shown(as_chars(*chars)));
-    return as_chars(*chars);
+                  in_.offset() - kept.size(), what, shown(kept));
+    return kept;
   }
 
   Result<GgufType> type(std::string_view what) {
@@ -216,7 +219,7 @@ class Parser {
     ATELIER_TRY(const auto rank, number<uint32_t>("a rank"));
     if (rank > kMaxRank)
       return fail(ErrorCode::kUnsupported, "expected at most {} dimensions, found {}", kMaxRank, rank);
-    record.shape.rank = rank;
+    record.view.shape.rank = rank;
     uint64_t elems = 1;
     for (size_t axis = rank; axis-- > 0;) {  // the file's first dimension is the innermost
       ATELIER_TRY(const auto dim, number<uint64_t>("a dimension"));
@@ -224,7 +227,7 @@ class Parser {
       if (dim == 0 || !product)
         return fail(ErrorCode::kCorrupt,
                     "expected dimensions whose product is 1 to 2^64 - 1, found {} at axis {}", dim, axis);
-      record.shape.dims[axis] = dim;
+      record.view.shape.dims[axis] = dim;
       elems = *product;
     }
     ATELIER_TRY(const auto ggml_type, number<uint32_t>("a tensor type"));
@@ -232,20 +235,21 @@ class Parser {
     if (!dtype)
       return fail(ErrorCode::kUnsupported, "expected a supported format, found {} (ggml type {})",
                   known_but_unsupported(ggml_type), ggml_type);
-    record.dtype = *dtype;
-    const uint64_t cols = record.shape.cols();
+    record.view.dtype = *dtype;
+    const uint64_t cols = record.view.shape.cols();
     const std::optional<size_t> row = row_bytes(*dtype, cols);
     const std::optional<uint64_t> total = row ? checked_mul<uint64_t>(*row, elems / cols) : std::nullopt;
     if (!total)
       return fail(ErrorCode::kCorrupt, "expected rows of whole {} blocks of {} elements, found shape {}",
-                  dtype_info(*dtype).name, dtype_info(*dtype).block_elems, record.shape.to_string());
-    record.bytes = *total;
-    ATELIER_TRY(record.offset, number<uint64_t>("a tensor offset"));
+                  dtype_info(*dtype).name, dtype_info(*dtype).block_elems, record.view.shape.to_string());
+    record.extent.bytes = *total;
+    ATELIER_TRY(record.extent.offset, number<uint64_t>("a tensor offset"));
     return {};
   }
 
   std::span<const std::byte> bytes_;
   ByteReader in_;
+  NameArena* names_;
 };
 
 Result<uint64_t> read_alignment(const GgufMetadata& metadata) {
@@ -282,20 +286,20 @@ Status check_tensors(std::span<const TensorView> tensors) {
   return {};
 }
 
-// Where `record` lies in the data section, whose first byte is `data_start`.
-Result<TensorView> place(const TensorRecord& record, std::span<const std::byte> bytes, uint64_t data_start,
-                         uint64_t alignment) {
-  const std::string where = fmt::format("tensor {}", record.name);
-  if (record.offset % alignment != 0)
-    return fail(ErrorCode::kCorrupt, "{}: expected an offset that is a multiple of {}, found {}", where,
-                alignment, record.offset);
-  const auto begin = checked_add(data_start, record.offset);
-  const auto end = begin ? checked_add(*begin, record.bytes) : std::nullopt;
+// Gives `tensor` its bytes; the data section begins at byte `data_start`.
+Status place(TensorView& tensor, const Extent& extent, std::span<const std::byte> bytes, uint64_t data_start,
+             uint64_t alignment) {
+  if (extent.offset % alignment != 0)
+    return fail(ErrorCode::kCorrupt, "tensor {}: expected an offset that is a multiple of {}, found {}",
+                shown(tensor.name), alignment, extent.offset);
+  const auto begin = checked_add(data_start, extent.offset);
+  const auto end = begin ? checked_add(*begin, extent.bytes) : std::nullopt;
   if (!end || *end > bytes.size())
-    return fail(ErrorCode::kCorrupt, "{}: expected {} bytes at offset {}, found the file to end at byte {}",
-                where, record.bytes, record.offset, bytes.size());
-  return TensorView{record.name, record.dtype, record.shape,
-                    bytes.subspan(static_cast<size_t>(*begin), static_cast<size_t>(record.bytes))};
+    return fail(ErrorCode::kCorrupt,
+                "tensor {}: expected {} bytes at data offset {}, found the file to end at byte {}",
+                shown(tensor.name), extent.bytes, extent.offset, bytes.size());
+  tensor.bytes = bytes.subspan(static_cast<size_t>(*begin), static_cast<size_t>(extent.bytes));
+  return {};
 }
 
 }  // namespace
@@ -307,9 +311,9 @@ Result<GgufFile> GgufFile::parse(std::span<const std::byte> bytes, std::string_v
 }
 
 Result<GgufFile> GgufFile::parse_unnamed(std::span<const std::byte> bytes) {
-  Parser in(bytes);
-  ATELIER_TRY(const Parser::Header header, in.header());
   GgufFile file;
+  Parser in(bytes, file.names_);
+  ATELIER_TRY(const Parser::Header header, in.header());
   file.version_ = header.version;
 
   std::vector<GgufEntry>& entries = file.metadata_.entries_;
@@ -326,17 +330,19 @@ Result<GgufFile> GgufFile::parse_unnamed(std::span<const std::byte> bytes) {
     return fail(ErrorCode::kCorrupt, "key {}: expected once, found twice", shown(twin->key));
   ATELIER_TRY(file.alignment_, read_alignment(file.metadata_));
 
-  // Two passes over the tensor records: their offsets count from where the records end. The first checks
-  // them, so the second cannot fail.
-  Parser records = in;
-  for (uint64_t i = 0; i < header.n_tensors; ++i) ATELIER_CHECK_OK(in.tensor());
-  const uint64_t data_start = round_up<uint64_t>(in.offset(), file.alignment_);
+  // Offsets count from the end of the last record, so tensors are placed once all records are read. Until
+  // then a record's view holds no bytes.
+  std::vector<Extent> extents;
+  extents.reserve(static_cast<size_t>(header.n_tensors));
   file.tensors_.reserve(static_cast<size_t>(header.n_tensors));
   for (uint64_t i = 0; i < header.n_tensors; ++i) {
-    ATELIER_TRY(const TensorRecord record, records.tensor());
-    ATELIER_TRY(const TensorView tensor, place(record, bytes, data_start, file.alignment_));
-    file.tensors_.push_back(tensor);
+    ATELIER_TRY(const TensorRecord record, in.tensor());
+    file.tensors_.push_back(record.view);
+    extents.push_back(record.extent);
   }
+  const uint64_t data_start = round_up<uint64_t>(in.offset(), file.alignment_);
+  for (size_t i = 0; i < extents.size(); ++i)
+    ATELIER_CHECK_OK(place(file.tensors_[i], extents[i], bytes, data_start, file.alignment_));
   ATELIER_CHECK_OK(check_tensors(file.tensors_));
   return file;
 }

@@ -23,6 +23,24 @@ std::string shown(std::string_view name) {
   return name.size() > 80 ? text + "..." : text;
 }
 
+std::string_view NameArena::keep(std::string_view name) {
+  if (name.size() > kChunkBytes / 4) {  // one of its own, put before the chunk in use
+    auto own = std::make_unique_for_overwrite<char[]>(name.size());
+    char* const at = own.get();
+    std::copy(name.begin(), name.end(), at);
+    chunks_.insert(chunks_.empty() ? chunks_.end() : chunks_.end() - 1, std::move(own));
+    return {at, name.size()};
+  }
+  if (used_ + name.size() > kChunkBytes) {
+    chunks_.push_back(std::make_unique_for_overwrite<char[]>(kChunkBytes));
+    used_ = 0;
+  }
+  char* const at = chunks_.back().get() + used_;
+  std::copy(name.begin(), name.end(), at);
+  used_ += name.size();
+  return {at, name.size()};
+}
+
 Status sort_by_name(std::vector<TensorView>& tensors) {
   const auto by_name = [](const TensorView& a, const TensorView& b) { return a.name < b.name; };
   std::sort(tensors.begin(), tensors.end(), by_name);

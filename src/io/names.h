@@ -1,8 +1,9 @@
 // Rules for names that come out of files, for every container.
 #pragma once
 
-#include <cstdint>
-#include <span>
+#include <cstddef>
+#include <memory>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -16,6 +17,18 @@ bool is_clean_name(std::string_view name);
 
 // `name` cut to 80 bytes with everything unprintable replaced, for messages about names that are not clean.
 std::string shown(std::string_view name);
+
+// Owns copies of names. Mapped bytes may change under us; names must not, once they were checked and sorted.
+class NameArena {
+ public:
+  // The copy stays where it is for the life of the arena, wherever that is moved to.
+  std::string_view keep(std::string_view name);
+
+ private:
+  static constexpr size_t kChunkBytes = 64 << 10;
+  std::vector<std::unique_ptr<char[]>> chunks_;
+  size_t used_ = kChunkBytes;  // of the last chunk
+};
 
 // Sorts by name; fails with kCorrupt, naming it, where two are alike.
 Status sort_by_name(std::vector<TensorView>& tensors);
