@@ -10,14 +10,9 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "formats/dtype.h"
+#include "formats/encoded_row.h"
 
 namespace atelier {
-
-// One encoded row of a weight matrix in its storage format.
-struct EncodedRow {
-  const std::byte* data = nullptr;
-  const std::byte* scales = nullptr;  // companion scales (OpenAI's MXFP4: E8M0, one per 32); null otherwise
-};
 
 // The rows [0, rows) of a logical matrix [rows, cols], wherever they stand: permuted, fused or de-interleaved
 // rows of a mapped tensor cost nothing but this table. Valid as long as the checkpoint is mapped.

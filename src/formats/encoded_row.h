@@ -1,0 +1,14 @@
+// Where one row of a weight matrix stands in a checkpoint.
+#pragma once
+
+#include <cstddef>
+
+namespace atelier {
+
+// One encoded row of a weight matrix in its storage format.
+struct EncodedRow {
+  const std::byte* data = nullptr;
+  const std::byte* scales = nullptr;  // companion scales (OpenAI's MXFP4: E8M0, one per 32); null otherwise
+};
+
+}  // namespace atelier

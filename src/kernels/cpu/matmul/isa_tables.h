@@ -1,0 +1,20 @@
+// What each instruction set's file supplies; see matmul_kernels() for who gets which.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include "kernels/cpu/matmul/matmul.h"
+
+namespace atelier {
+namespace matmul_generic {
+void fill(MatmulKernels& kernels);
+}
+namespace matmul_avx2 {
+void fill(MatmulKernels& kernels);
+}
+namespace matmul_avx512 {
+void fill(MatmulKernels& kernels);
+}
+}  // namespace atelier

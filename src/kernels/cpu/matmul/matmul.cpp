@@ -1,0 +1,213 @@
+#include "kernels/cpu/matmul/matmul.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "kernels/cpu/matmul/isa_tables.h"
+
+namespace atelier {
+namespace {
+
+using Fill = void (*)(MatmulKernels&);
+struct IsaTable {
+  Isa isa;
+  Fill fill;
+};
+// Who supplies the kernels of each level. `fill` itself may use the level's instructions.
+constexpr IsaTable kTables[] = {
+    {Isa::kBaseline, matmul_generic::fill},
+#if defined(__x86_64__)
+    {Isa::kAvx2, matmul_avx2::fill},         {Isa::kAvx512, matmul_avx512::fill},
+    {Isa::kAvx512Bf16, matmul_avx512::fill}, {Isa::kAmx, matmul_avx512::fill},
+#endif
+};
+
+MatmulKernels make_kernels(const IsaTable& table) {
+  MatmulKernels kernels;
+  kernels.isa = table.isa;
+  table.fill(kernels);
+  return kernels;
+}
+
+constexpr size_t kAccFloats = kTaskPanels * kTaskTokens * 2 * kPanelRows;
+constexpr size_t kUnpackFloats = kChunkCols * kPanelRows;  // ≥ kChunkBlocks · (512 bytes + 2 · 128)
+static_assert(kUnpackFloats * 4 >= kChunkBlocks * (512 + 2 * 2 * kPanelRows * 4));
+static_assert(kTaskTokens % kTokenTile == 0 && kTaskTokens % kFloatTokenTile == 0);
+
+// Panels whose sums are collected before they are stored, on the direct path.
+constexpr size_t kDirectPanels = 16;
+static_assert(kDirectPanels * kDirectTokens * kPanelRows <= kAccFloats);
+
+// out[first_token + t, 16 panel …] = sums[t][16] (+ bias); `stride` floats from one token's sums to the next.
+void store_panel(const MatmulTask& task, size_t panel, size_t first_token, size_t n_tokens, const float* sums,
+                 size_t stride) {
+  const size_t first_row = panel * kPanelRows;
+  const size_t n = std::min(kPanelRows, task.weight->rows() - first_row);
+  for (size_t t = 0; t < n_tokens; ++t) {
+    float* out = task.out.data + (first_token + t) * task.out.stride + first_row;
+    const float* sum = sums + t * stride;
+    if (task.bias.empty()) {
+      for (size_t r = 0; r < n; ++r) out[r] = sum[r];
+    } else {
+      for (size_t r = 0; r < n; ++r) out[r] = sum[r] + task.bias[first_row + r];
+    }
+  }
+}
+
+QuantArgs quant_args(const QuantActivations& x, size_t granules, size_t tile_index, size_t first_block,
+                     size_t n_blocks) {
+  const QuantTile tile = x.tile(tile_index);
+  const size_t offset = first_block * tile.width;
+  return {tile.codes + 32 * offset, tile.scales + offset,
+          x.aux + (tile_index * x.n_blocks + first_block) * granules * tile.width, tile.width, n_blocks};
+}
+
+void matmul_direct(const QuantKernels& kernels, const MatmulTask& task, const QuantActivations& x,
+                   float* acc) {
+  const size_t width = x.first.width;
+  const QuantArgs args = quant_args(x, task.weight->info().granules, 0, 0, x.n_blocks);
+  const MultiplyPacked multiply = kernels.multiply[token_step(width)];
+  for (size_t done = 0; done < task.n_panels; done += kDirectPanels) {
+    const size_t n = std::min(kDirectPanels, task.n_panels - done);
+    const size_t first = task.first_panel + done;
+    multiply(*task.weight, first, n, args, acc);
+    for (size_t p = 0; p < n; ++p)
+      store_panel(task, first + p, 0, x.n_tokens, acc + p * width * kPanelRows, kPanelRows);
+  }
+}
+
+// Chunks of columns outermost: a chunk of the activations stays in L2 while it meets every panel of the task,
+// an unpacked chunk of a panel stays in L1 while it meets every token.
+void matmul_tiled(const MatmulKernels& isa, const QuantKernels& kernels, const MatmulTask& task,
+                  const QuantActivations& x, float* scratch) {
+  const size_t granules = task.weight->info().granules;
+  float* acc = scratch;  // [panel][token][16]
+  UnpackedBlocks blocks;
+  blocks.codes = reinterpret_cast<uint8_t*>(scratch + kAccFloats);
+  blocks.scales = scratch + kAccFloats + kChunkBlocks * 128;
+  blocks.mins = blocks.scales + kChunkBlocks * granules * kPanelRows;
+  const size_t padded_tokens = round_up(task.n_tokens, kTokenTile);
+  std::fill_n(acc, task.n_panels * padded_tokens * kPanelRows, 0.0f);
+  if (isa.enter != nullptr) isa.enter();
+  for (size_t first = 0; first < x.n_blocks; first += kChunkBlocks) {
+    const size_t n = std::min(kChunkBlocks, x.n_blocks - first);
+    for (size_t p = 0; p < task.n_panels; ++p) {
+      kernels.unpack(*task.weight, task.first_panel + p, first, n, blocks);
+      for (size_t t = 0; t < task.n_tokens; t += kTokenTile) {
+        const size_t step = token_step(std::min(kTokenTile, task.n_tokens - t));
+        kernels.multiply_unpacked[step](
+            blocks, quant_args(x, granules, (task.first_token + t) / kTokenTile, first, n),
+            acc + (p * padded_tokens + t) * kPanelRows);
+      }
+    }
+  }
+  if (isa.leave != nullptr) isa.leave();
+  for (size_t p = 0; p < task.n_panels; ++p)
+    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens,
+                acc + p * padded_tokens * kPanelRows, kPanelRows);
+}
+
+// All tokens of the task × columns [first, first + n) of one panel.
+void multiply_float_chunk(const MatmulKernels& isa, const FloatKernels& kernels, const uint8_t* panel,
+                          size_t first, size_t n, const MatmulTask& task, const FloatActivations& x,
+                          float* acc) {
+  for (size_t t = 0; t < task.n_tokens;) {
+    const size_t token = task.first_token + t;
+    const size_t tile = token / x.width, within = token % x.width;
+    const size_t count = std::min({isa.max_float_tokens, x.width - within, task.n_tokens - t});
+    const float* values = x.x + (tile * task.weight->cols() + first) * x.width + within;
+    kernels.multiply[count - 1](panel, n, values, x.width, acc + t * 2 * kPanelRows);
+    t += count;
+  }
+}
+
+}  // namespace
+
+const MatmulKernels& matmul_kernels(Isa isa) {
+  static const auto kernels = [] {
+    std::array<MatmulKernels, std::size(kTables)> made{};
+    for (size_t i = 0; i < std::size(kTables) && kTables[i].isa <= detected_isa(); ++i)
+      made[i] = make_kernels(kTables[i]);
+    return made;
+  }();
+  ATELIER_CHECK(isa <= detected_isa());
+  return kernels[static_cast<size_t>(isa)];
+}
+
+AuxKind aux_kind(const PackedFormat& format) {
+  const PackedLayoutInfo& info = packed_layout_info(format.layout);
+  return {info.granules, info.has_min, format.zero_point};
+}
+
+void fill_aux(const AuxKind& kind, const QuantTile& tile, size_t first, size_t last, int32_t* aux) {
+  const size_t width = tile.width;
+  for (size_t b = first; b < last; ++b) {
+    const int32_t* lower = tile.sums + 2 * b * width;
+    const int32_t* upper = lower + width;
+    for (size_t g = 0; g < kind.granules; ++g) {
+      int32_t* out = aux + (b * kind.granules + g) * width;
+      for (size_t t = 0; t < width; ++t) {
+        const int32_t sum = kind.granules == 1 ? lower[t] + upper[t] : (g == 0 ? lower[t] : upper[t]);
+        out[t] = kind.has_min ? std::bit_cast<int32_t>(tile.scales[b * width + t] * static_cast<float>(sum))
+                              : -kind.zero_point * sum;
+      }
+    }
+  }
+}
+
+size_t quant_tile_width(size_t n_tokens) {
+  return n_tokens > kDirectTokens ? kTokenTile : size_t{1} << token_step(n_tokens);
+}
+size_t float_tile_width(size_t n_tokens) { return std::clamp<size_t>(n_tokens, 1, kFloatTokenTile); }
+
+size_t matmul_scratch_floats() { return kAccFloats + kUnpackFloats; }
+
+void matmul(const MatmulKernels& kernels, const MatmulTask& task, const QuantActivations& x, float* scratch) {
+  const QuantKernels& quant = kernels.quant[static_cast<size_t>(task.weight->format().layout)];
+  if (x.first.width <= kDirectTokens) return matmul_direct(quant, task, x, scratch);
+  ATELIER_CHECK(task.n_panels <= kTaskPanels && task.n_tokens <= kTaskTokens &&
+                task.first_token % kTokenTile == 0);
+  matmul_tiled(kernels, quant, task, x, scratch);
+}
+
+void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatActivations& x, float* scratch) {
+  ATELIER_CHECK(task.n_panels <= kTaskPanels && task.n_tokens <= kTaskTokens &&
+                task.first_token % x.width == 0);
+  const PackedWeight& weight = *task.weight;
+  const FloatKernels& floats = kernels.floats[static_cast<size_t>(weight.format().layout)];
+  const FloatKernels& unpacked = kernels.floats[static_cast<size_t>(PackedLayout::kF32)];
+  const size_t cols = weight.cols();
+  const size_t bytes_per_col = weight.format().layout == PackedLayout::kF32 ? 64 : 32;
+  const size_t acc_stride = task.n_tokens * 2 * kPanelRows;
+  // Few tokens read the packed columns directly; from two rounds of them on, unpacking once is cheaper.
+  const bool direct =
+      floats.unpack == nullptr ||
+      (x.width <= kernels.max_float_tokens && x.width <= kFloatTokenTile && floats.multiply[x.width - 1]);
+  float* acc = scratch;  // [panel][token][2][16]
+  float* columns = scratch + kAccFloats;
+  std::fill_n(acc, task.n_panels * acc_stride, 0.0f);
+  for (size_t first = 0; first < cols; first += kChunkCols) {
+    const size_t n = std::min(kChunkCols, cols - first);
+    for (size_t p = 0; p < task.n_panels; ++p) {
+      const uint8_t* panel = weight.panel(task.first_panel + p);
+      if (direct) {
+        multiply_float_chunk(kernels, floats, panel + bytes_per_col * first, first, n, task, x,
+                             acc + p * acc_stride);
+      } else {
+        floats.unpack(panel, first, n, columns);
+        multiply_float_chunk(kernels, unpacked, reinterpret_cast<const uint8_t*>(columns), first, n, task, x,
+                             acc + p * acc_stride);
+      }
+    }
+  }
+  for (size_t p = 0; p < task.n_panels; ++p) {
+    float* sums = acc + p * acc_stride;
+    for (size_t t = 0; t < task.n_tokens; ++t)
+      for (size_t r = 0; r < kPanelRows; ++r) sums[t * 32 + r] += sums[t * 32 + kPanelRows + r];
+    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, sums, 2 * kPanelRows);
+  }
+}
+
+}  // namespace atelier

@@ -1,0 +1,93 @@
+#include "kernels/cpu/matmul/packed.h"
+
+#include <algorithm>
+
+#include "base/check.h"
+#include "base/checked.h"
+#include "kernels/cpu/matmul/pack_panel.h"
+
+namespace atelier {
+namespace {
+
+using enum PackedLayout;
+
+constexpr std::array<uint8_t, 16> kIdentity = {0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15};
+
+// E2M1 times two is 0 1 2 3 4 6 8 12 and the negatives (OCP Microscaling v1.0); 12 is added.
+constexpr std::array<uint8_t, 16> kMxfp4 = {12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0};
+
+// IQ4_NL's non-linear levels, −127 … 113, plus 128.
+constexpr std::array<uint8_t, 16> kIq4Nl = {1,   24,  45,  63,  79,  93,  106, 118,
+                                            129, 141, 153, 166, 181, 197, 217, 241};
+
+}  // namespace
+
+PackedFormat packed_format(DType dtype) {
+  switch (dtype) {
+    case DType::kF32:
+      return {kF32};
+    case DType::kF16:
+      return {kF16};
+    case DType::kBF16:
+      return {kBF16};
+    case DType::kQ4_0:
+      return {kNibF16, 8, 15, kIdentity};
+    case DType::kQ4_1:
+      return {kNibF16Min, 0, 15, kIdentity};
+    case DType::kQ5_0:
+      return {kFiveF16, 16, 31, kIdentity};
+    case DType::kQ5_1:
+      return {kFiveF16Min, 0, 31, kIdentity};
+    case DType::kQ8_0:
+      return {kByteF16, 128, 255, kIdentity};
+    case DType::kQ2_K:
+      return {kNibK16Min, 0, 3, kIdentity};
+    case DType::kQ3_K:
+      return {kNibK16, 4, 7, kIdentity};
+    case DType::kQ4_K:
+      return {kNibKMin, 0, 15, kIdentity};
+    case DType::kQ5_K:
+      return {kFiveKMin, 0, 31, kIdentity};
+    case DType::kQ6_K:
+      return {kSixK16, 32, 63, kIdentity};
+    case DType::kIQ4_NL:
+      return {kNibF16, 128, 241, kIq4Nl};
+    case DType::kIQ4_XS:
+      return {kNibK, 128, 241, kIq4Nl};
+    case DType::kMXFP4:
+      return {kNibE8M0, 12, 24, kMxfp4};
+    default:
+      break;
+  }
+  const bool can_be_packed = false;
+  ATELIER_CHECK(can_be_packed);
+  return {kF32};
+}
+
+size_t packed_panel_bytes(PackedLayout layout, size_t cols) {
+  const PackedLayoutInfo& info = packed_layout_info(layout);
+  if (layout == kF32) return cols * kPanelRows * 4;
+  if (info.is_float()) return ceil_div<size_t>(cols, 2) * kPanelRows * 4;
+  ATELIER_CHECK(cols % kBlockCols == 0);
+  const size_t n_blocks = cols / kBlockCols;
+  return ceil_div<size_t>(n_blocks, info.group_blocks) * info.header_bytes + n_blocks * info.code_bytes();
+}
+
+size_t packed_bytes(DType dtype, size_t rows, size_t cols) {
+  return ceil_div(rows, kPanelRows) * packed_panel_bytes(packed_format(dtype).layout, cols);
+}
+
+PackedWeight::PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t cols, ThreadPool& pool)
+    : rows_(rows.size()),
+      cols_(cols),
+      panel_bytes_(packed_panel_bytes(packed_format(dtype).layout, cols)),
+      format_(packed_format(dtype)),
+      data_(packed_bytes(dtype, rows.size(), cols)) {
+  pool.run(n_panels(), [&](size_t p, size_t) {
+    const size_t first = p * kPanelRows;
+    pack_panel(dtype, rows.subspan(first, std::min(kPanelRows, rows.size() - first)), cols,
+               data_.data() + p * panel_bytes_);
+  });
+}
+
+}  // namespace atelier

@@ -1,0 +1,129 @@
+// Weights as the matrix kernels read them: panels of 16 rows, streamed once from front to back.
+//
+// Quantised layouts cut a panel into blocks of 32 columns. A block holds unsigned codes as operands of a byte
+// dot product: vector j (64 bytes) has, for each of 16 rows, the codes of columns 4j … 4j+3. Blocks stand in
+// groups behind a common header of scales, so that every vector is aligned to a cache line:
+//
+//   panel:  group, group, …, last group (possibly with fewer blocks)
+//   group:  header (scales of up to group_blocks blocks), then the codes of each block
+//   codes:  4 bits: 4 vectors, low nibbles = vector j, high nibbles = vector j + 4
+//           5 bits: the same, then 1 vector whose byte holds the fifth bit of vector j in bit j
+//           6 bits: the same, then 2 vectors with bits 4-5 of vector 4h + i in bits 2i, 2i+1 of the h-th
+//           8 bits: 8 vectors
+//
+// A weight is scale · (table[code] − zero_point) + min. Float layouts are k-major: [cols][16] (F32, F16) or
+// [cols / 2][16][2] (BF16, pairs of columns).
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "base/buffer.h"
+#include "base/threads.h"
+#include "formats/dtype.h"
+#include "formats/encoded_row.h"
+
+namespace atelier {
+
+inline constexpr size_t kPanelRows = 16;
+inline constexpr size_t kBlockCols = 32;
+
+// Codes × scales. "K" scales are an f16 per 256 columns times a small integer per 32 (or 16: "K16").
+enum class PackedLayout : uint8_t {
+  kF32,
+  kF16,
+  kBF16,
+  kNibF16,      // Q4_0, IQ4_NL
+  kNibF16Min,   // Q4_1
+  kNibE8M0,     // MXFP4
+  kNibK,        // IQ4_XS
+  kNibKMin,     // Q4_K
+  kNibK16,      // Q3_K
+  kNibK16Min,   // Q2_K
+  kFiveF16,     // Q5_0
+  kFiveF16Min,  // Q5_1
+  kFiveKMin,    // Q5_K
+  kSixK16,      // Q6_K
+  kByteF16,     // Q8_0
+};
+inline constexpr size_t kPackedLayouts = 15;
+
+struct PackedLayoutInfo {
+  PackedLayout layout;
+  std::string_view name;
+  uint8_t code_bits;      // 4, 5, 6, 8; of float layouts bits per weight
+  uint8_t group_blocks;   // blocks behind one header; 0: float layout
+  uint8_t granules;       // scales per block of 32 columns: 1 or 2
+  bool has_min;           // zero_point is 0 where there is one
+  uint16_t header_bytes;  // multiple of 64
+
+  constexpr bool is_float() const { return group_blocks == 0; }
+  constexpr size_t code_bytes() const { return kPanelRows * kBlockCols / 8 * code_bits; }
+};
+
+// Headers: f16 = 32 bytes a block, e8m0 = 16. K = one f16 (32 bytes; 64 together with the f16 of the minima,
+// negated, or with padding), then for each block 16 bytes of scales per granule and 16 of minima; K16+min
+// keeps both in one byte (scale in the low nibble).
+inline constexpr std::array<PackedLayoutInfo, kPackedLayouts> kPackedLayoutInfos = {{
+    {PackedLayout::kF32, "f32", 32, 0, 1, false, 0},
+    {PackedLayout::kF16, "f16", 16, 0, 1, false, 0},
+    {PackedLayout::kBF16, "bf16", 16, 0, 1, false, 0},
+    {PackedLayout::kNibF16, "4-bit f16", 4, 2, 1, false, 64},
+    {PackedLayout::kNibF16Min, "4-bit f16+min", 4, 1, 1, true, 64},
+    {PackedLayout::kNibE8M0, "4-bit e8m0", 4, 4, 1, false, 64},
+    {PackedLayout::kNibK, "4-bit K", 4, 8, 1, false, 192},
+    {PackedLayout::kNibKMin, "4-bit K+min", 4, 8, 1, true, 320},
+    {PackedLayout::kNibK16, "4-bit K16", 4, 8, 2, false, 320},
+    {PackedLayout::kNibK16Min, "4-bit K16+min", 4, 8, 2, true, 320},
+    {PackedLayout::kFiveF16, "5-bit f16", 5, 2, 1, false, 64},
+    {PackedLayout::kFiveF16Min, "5-bit f16+min", 5, 1, 1, true, 64},
+    {PackedLayout::kFiveKMin, "5-bit K+min", 5, 8, 1, true, 320},
+    {PackedLayout::kSixK16, "6-bit K16", 6, 8, 2, false, 320},
+    {PackedLayout::kByteF16, "8-bit f16", 8, 2, 1, false, 64},
+}};
+constexpr const PackedLayoutInfo& packed_layout_info(PackedLayout layout) {
+  return kPackedLayoutInfos[static_cast<size_t>(layout)];
+}
+
+// How a storage format is packed: its layout, and what its codes mean.
+struct PackedFormat {
+  PackedLayout layout;
+  uint8_t zero_point = 0;
+  uint8_t max_code = 0;                // largest value of table[code] (or of the code itself)
+  std::array<uint8_t, 16> table = {};  // what the nibbles stand for; identity for plain integers
+};
+// CHECKs that the format can be packed: every weight format of DTypeInfo but FP8.
+PackedFormat packed_format(DType dtype);
+
+// A packed matrix [rows, cols]; rows that fill up the last panel are zero.
+class PackedWeight {
+ public:
+  // Panels are packed in parallel.
+  PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t cols, ThreadPool& pool);
+
+  size_t rows() const { return rows_; }
+  size_t cols() const { return cols_; }
+  size_t n_panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
+  size_t n_blocks() const { return cols_ / kBlockCols; }
+  size_t panel_bytes() const { return panel_bytes_; }
+  size_t bytes() const { return data_.size(); }
+  const PackedFormat& format() const { return format_; }
+  const PackedLayoutInfo& info() const { return packed_layout_info(format_.layout); }
+  const uint8_t* panel(size_t p) const { return data_.data() + p * panel_bytes_; }
+
+ private:
+  size_t rows_ = 0;
+  size_t cols_ = 0;
+  size_t panel_bytes_ = 0;
+  PackedFormat format_;
+  Buffer<uint8_t> data_;
+};
+
+// Memory PackedWeight takes.
+size_t packed_bytes(DType dtype, size_t rows, size_t cols);
+size_t packed_panel_bytes(PackedLayout layout, size_t cols);
+
+}  // namespace atelier
