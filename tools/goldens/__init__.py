@@ -1,0 +1,1 @@
+"""Tiny random checkpoints and the logits that the reference implementations compute from them."""
