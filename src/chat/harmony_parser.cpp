@@ -171,11 +171,8 @@ void HarmonyParser::end_message(TokenId id, std::vector<Delta>& out) {
   if (was_body) close_message(true, out);
   state_ = State::kBetween;
   const bool ends_turn = was_body && (section == Section::kFinal || section == Section::kArguments);
-  if (id == ids_.call || (id == ids_.end && ends_turn)) ended_ = true;
-  if (id == ids_.ret || id == ids_.endoftext) {
-    ended_ = true;
-    state_ = State::kClosed;
-  }
+  // What follows nevertheless is read on: models have been seen to end their analysis with <|return|>.
+  if (id != ids_.start && (id != ids_.end || ends_turn)) ended_ = true;
 }
 
 Section HarmonyParser::section() const {
