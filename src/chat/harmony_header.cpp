@@ -31,7 +31,11 @@ std::vector<std::string> words_of(std::string text) {
 
 // A name that can only be meant as a recipient, even without "to=".
 bool names_tool(std::string_view word) {
-  return word.find('.') != std::string_view::npos || word == "python";
+  constexpr std::array<std::string_view, 4> kNamespaces = {"functions.", "browser.", "container.",
+                                                           "repo_browser."};
+  return word == "python" || std::ranges::any_of(kNamespaces, [&](std::string_view space) {
+           return word.starts_with(space) && word.size() > space.size();
+         });
 }
 
 // Takes up what may stand anywhere: the recipient, else the content type.
