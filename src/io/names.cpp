@@ -24,6 +24,7 @@ std::string shown(std::string_view name) {
 }
 
 std::string_view NameArena::keep(std::string_view name) {
+  if (name.empty()) return {};
   if (name.size() > kChunkBytes / 4) {  // one of its own, put before the chunk in use
     auto own = std::make_unique_for_overwrite<char[]>(name.size());
     char* const at = own.get();
