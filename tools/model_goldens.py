@@ -9,13 +9,14 @@ gpt-oss cases, which are skipped without it. Prints one row per case: the size, 
 plausible mistakes lie from the golden, in units of σ.
 """
 import argparse
+import functools
 import pathlib
 import sys
 
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from goldens import common, llama_cases  # noqa: E402
+from goldens import common, gpt_oss_cases, llama_cases  # noqa: E402
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "models"
 
@@ -30,6 +31,9 @@ def main() -> None:
     torch.set_grad_enabled(False)
 
     cases = dict(llama_cases.CASES)
+    if options.gpt_oss is not None:
+        cases |= {name: functools.partial(write, checkout=options.gpt_oss)
+                  for name, write in gpt_oss_cases.CASES.items()}
     for name, write in cases.items():
         if not name.startswith(options.only):
             continue

@@ -9,6 +9,7 @@
 //   first-token  --prompt TEXT                                 prints {"event":"token"} as soon as one token exists
 //   tokenize     --text FILE                                   {"tokens":[…]}
 //   greedy       --jobs FILE --count N                         FILE: [[ids…],…]; greedy ids and their top two logits
+//   logits       --jobs FILE                                   FILE: {"tokens":[…],"positions":[…]}; rows [positions][vocab]
 //   nll          --jobs FILE                                   FILE: [{"tokens":[…],"first":i},…]; −ln p of tokens[first…]
 import {createRequire} from "node:module";
 import {readFileSync} from "node:fs";
@@ -130,6 +131,16 @@ async function greedy(options) {
   return {results, library: loaded_variant()};
 }
 
+async function logits(options) {
+  const {tokens, positions} = JSON.parse(readFileSync(options.jobs, "utf8"));
+  const {sequence} = await open_context(options, tokens.length + 8);
+  const wanted = new Set(positions);
+  const input = tokens.map((id, i) => wanted.has(i) ? [id, {generateNext: {logits: true, options: {temperature: 0}}}] : id);
+  const output = await sequence.controlledEvaluate(input);
+  const row = (p) => [...output[p].next.logits.entries()].sort((a, b) => a[0] - b[0]).map((entry) => entry[1]);
+  return {logits: positions.map(row), library: loaded_variant()};
+}
+
 async function nll(options) {
   const jobs = JSON.parse(readFileSync(options.jobs, "utf8"));
   const {sequence} = await open_context(options, Math.max(...jobs.map((j) => j.tokens.length)) + 8);
@@ -151,7 +162,7 @@ async function nll(options) {
   return {results, library: loaded_variant()};
 }
 
-const commands = {bench, "first-token": first_token, tokenize, greedy, nll};
+const commands = {bench, "first-token": first_token, tokenize, greedy, logits, nll};
 try {
   const options = parse_arguments(process.argv.slice(2));
   if (!(options.command in commands)) throw new Error(`unknown command ${options.command}`);

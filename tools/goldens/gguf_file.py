@@ -72,14 +72,26 @@ def _set_equal_minima(data: np.ndarray) -> None:
     data[..., 12:16] = low | (low << 4)
 
 
+def add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
+    """A byte-level vocabulary of ASCII only, with one merge: no engine opens a file without one."""
+    ascii_tokens = [chr(c) for c in range(33, 127)]
+    tokens = ["<|endoftext|>", "\u0120", "\u010a", "\u0120t"] + ascii_tokens[-(size - 4):]
+    tokens += [f"<|unused_{i}|>" for i in range(size - len(tokens))]
+    kinds = [gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in tokens]
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("smollm")
+    writer.add_token_list(tokens)
+    writer.add_token_types(kinds)
+    writer.add_token_merges(["\u0120 t"])
+    writer.add_eos_token_id(0)
+    writer.add_add_bos_token(False)
+
+
 class File:
-    def __init__(self, path: pathlib.Path, architecture: str):
-        self.path = path
+    def __init__(self, path: pathlib.Path, architecture: str, vocab: int):
         self.writer = gguf.GGUFWriter(path, architecture)
         self.writer.add_name("golden")
-        # llama.cpp opens a file without a vocabulary only when the file says so.
-        self.writer.add_tokenizer_model("none")
-        self.decoded: dict[str, torch.Tensor] = {}
+        add_vocabulary(self.writer, vocab)
 
     def add(self, name: str, stored: Stored) -> torch.Tensor:
         """Returns the float32 values a reader gets."""
@@ -87,7 +99,6 @@ class File:
             self.writer.add_tensor(name, stored.data)
         else:
             self.writer.add_tensor(name, stored.data, raw_dtype=stored.kind)
-        self.decoded[name] = stored.values
         return stored.values
 
     def close(self) -> None:

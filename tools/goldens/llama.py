@@ -18,7 +18,7 @@ class Shape:
     head_dim: int = 12
     ffn: int = 88
     layers: int = 2
-    vocab: int = 160
+    vocab: int = 96
     tied: bool = False
     bias: bool = False
     theta: float = 10000.0
@@ -166,7 +166,7 @@ def rope_divisors(shape: Shape) -> torch.Tensor | None:
 def write_gguf(path: pathlib.Path, shape: Shape, tensors: dict[str, torch.Tensor], format_of) -> dict[str, torch.Tensor]:
     """`format_of(gguf name)` names a format or gives a finished Stored; vectors are F32. Returns the decoded values
     under Hugging Face's names, in Hugging Face's row order."""
-    file = gguf_file.File(path, "llama")
+    file = gguf_file.File(path, "llama", shape.vocab)
     g = file.writer
     g.add_vocab_size(shape.vocab)
     g.add_context_length(2048)

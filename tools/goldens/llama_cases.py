@@ -17,10 +17,10 @@ LINEAR = {"rope_type": "linear", "factor": 4.0}
 PLAIN = Shape(hidden=42, heads=6, kv_heads=2, head_dim=10, ffn=68)
 TIED = Shape(tied=True, scaling=BITING_LLAMA3)
 BIASED = Shape(hidden=36, heads=3, kv_heads=3, head_dim=14, ffn=52, bias=True, scaling=LINEAR, eps=1e-6)
-ONE_KV = Shape(hidden=45, heads=5, kv_heads=1, head_dim=8, ffn=72, layers=3, vocab=128)
-META = Shape(hidden=48, heads=6, kv_heads=2, head_dim=8, ffn=104, theta=500000.0, scaling=META_LLAMA3)
+ONE_KV = Shape(hidden=45, heads=5, kv_heads=1, head_dim=8, ffn=72, layers=3)
+META = Shape(hidden=48, heads=6, kv_heads=2, head_dim=8, ffn=88, theta=500000.0, scaling=META_LLAMA3)
 QUANTISED = Shape(hidden=64, heads=4, kv_heads=2, head_dim=24, ffn=96, theta=100000.0)
-SUPER_BLOCKS = Shape(hidden=256, heads=4, kv_heads=1, head_dim=64, ffn=256, layers=1, vocab=128, theta=500000.0)
+SUPER_BLOCKS = Shape(hidden=256, heads=4, kv_heads=1, head_dim=64, ffn=256, layers=1, theta=500000.0)
 
 
 def scaling_variants(shape: Shape, tensors, tokens) -> dict:
