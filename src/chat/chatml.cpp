@@ -10,6 +10,7 @@ namespace {
 constexpr std::string_view kWhitespace = " \t\r\n";
 constexpr std::string_view kOpen = "<tool_call>";
 constexpr std::string_view kClose = "</tool_call>";
+constexpr size_t kMaxHeldWhitespace = 256;  // more of it is not what stands before a call
 
 class ChatmlParser final : public TextParser {
  public:
@@ -40,17 +41,22 @@ class ChatmlParser final : public TextParser {
     const size_t tag = held_.find(kOpen);
     const bool found = tag != std::string::npos;
     const size_t end = found ? tag : held_.size() - partial_tag_bytes(held_, kOpen);
-    const size_t last = held_.find_last_not_of(kWhitespace, end == 0 ? 0 : end - 1);
-    const size_t shown = end == 0 || last == std::string::npos ? 0 : last + 1;
+    size_t shown = end;
+    while (shown > 0 && kWhitespace.find(held_[shown - 1]) != std::string_view::npos) --shown;
+    if (!found && end - shown > kMaxHeldWhitespace) shown = end;
     turn_.final_text(std::string_view(held_).substr(0, shown), out);
     held_.erase(0, found ? tag + kOpen.size() : shown);
+    searched_ = 0;
     in_call_ = found;
     return found;
   }
 
   bool read_call(std::vector<Delta>& out) {
-    const size_t end = held_.find(kClose);
-    if (end == std::string::npos) return false;
+    const size_t end = held_.find(kClose, searched_);
+    if (end == std::string::npos) {
+      searched_ = held_.size() - partial_tag_bytes(held_, kClose);
+      return false;
+    }
     close_call(std::string_view(held_).substr(0, end), out);
     held_.erase(0, end + kClose.size());
     in_call_ = false;
@@ -71,6 +77,7 @@ class ChatmlParser final : public TextParser {
   bool tools_;
   bool in_call_ = false;
   std::string held_;
+  size_t searched_ = 0;  // of a call: no closing tag begins before this byte
 };
 
 std::string tools_text(std::string_view schemas) {

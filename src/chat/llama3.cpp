@@ -72,8 +72,9 @@ class Llama3Parser final : public TextParser {
     held_ += text;
     if (mode_ == Mode::kHeld) return;
     const size_t first = held_.find_first_not_of(" \t\r\n");
-    if (first == std::string::npos) return;
-    if (held_[first] == '{' || held_[first] == '[') {
+    constexpr size_t kMaxHeldWhitespace = 256;
+    if (first == std::string::npos && held_.size() <= kMaxHeldWhitespace) return;
+    if (first != std::string::npos && (held_[first] == '{' || held_[first] == '[')) {
       mode_ = Mode::kHeld;
     } else {
       mode_ = Mode::kText;
