@@ -59,13 +59,19 @@ size_t cgroup_quota() {
 
 }  // namespace
 
+// A round is open while the caller hands out its tasks. Helpers join an open round, work, and leave; the
+// caller closes it when no task is left and waits only for those who joined. A helper that the scheduler
+// keeps off the processor is therefore never waited for: its share is done by the others.
 struct ThreadPool::State {
-  // A round is announced by bumping `round`; helpers take tasks from `next`, then check out through
-  // `running`.
-  alignas(kCacheLineBytes) std::atomic<uint64_t> round{0};
+  static constexpr uint64_t kJoinedMask = 0xffff;
+  static constexpr uint64_t kOpen = 1 << 16;
+  static constexpr uint64_t kRoundStep = 1 << 17;
+
+  // Joined helpers in bits 0–15, whether the round is open in bit 16, the number of the round above.
+  alignas(kCacheLineBytes) std::atomic<uint64_t> gate{0};
   alignas(kCacheLineBytes) std::atomic<size_t> next{0};
-  alignas(kCacheLineBytes) std::atomic<size_t> running{0};
-  size_t n_tasks = 0;
+  // Written by the caller between rounds, read by helpers that joined.
+  alignas(kCacheLineBytes) size_t n_tasks = 0;
   Erased call = nullptr;
   void* fn = nullptr;
   std::atomic<bool> stop{false};
@@ -92,14 +98,35 @@ struct ThreadPool::State {
     wake.notify_all();
   }
 
+  static uint64_t round_of(uint64_t gate) { return gate / kRoundStep; }
+
+  // Joins the round that is open now, if one is.
+  bool join() {
+    uint64_t seen = gate.load();
+    while ((seen & kOpen) != 0)
+      if (gate.compare_exchange_weak(seen, seen + 1)) return true;
+    return false;
+  }
+
   void helper(size_t thread) {
     for (uint64_t seen = 0;;) {
-      wait_until(mutex, wake_helpers, sleeping_helpers, [&] { return round.load() != seen; });
-      seen = round.load();
+      wait_until(mutex, wake_helpers, sleeping_helpers, [&] { return round_of(gate.load()) != seen; });
+      seen = round_of(gate.load());
       if (stop.load()) return;
+      if (!join()) continue;
       work(thread);
-      if (running.fetch_sub(1) == 1) notify(wake_caller, sleeping_caller);
+      if ((gate.fetch_sub(1) & (kOpen | kJoinedMask)) == 1) notify(wake_caller, sleeping_caller);
     }
+  }
+
+  void open_round() {
+    gate.fetch_add(kRoundStep | kOpen);
+    notify(wake_helpers, sleeping_helpers);
+  }
+
+  void close_round() {
+    gate.fetch_and(~kOpen);
+    wait_until(mutex, wake_caller, sleeping_caller, [&] { return (gate.load() & kJoinedMask) == 0; });
   }
 };
 
@@ -110,11 +137,9 @@ ThreadPool::ThreadPool(size_t n_threads)
 }
 
 ThreadPool::~ThreadPool() {
-  State& s = *state_;
-  s.stop.store(true);
-  s.round.fetch_add(1);
-  s.notify(s.wake_helpers, s.sleeping_helpers);
-  for (std::thread& thread : s.threads) thread.join();
+  state_->stop.store(true);
+  state_->open_round();
+  for (std::thread& thread : state_->threads) thread.join();
 }
 
 void ThreadPool::run_erased(size_t n_tasks, Erased call, void* fn) {
@@ -127,11 +152,9 @@ void ThreadPool::run_erased(size_t n_tasks, Erased call, void* fn) {
   s.call = call;
   s.fn = fn;
   s.next.store(0, std::memory_order_relaxed);
-  s.running.store(n_threads_ - 1, std::memory_order_relaxed);
-  s.round.fetch_add(1);
-  s.notify(s.wake_helpers, s.sleeping_helpers);
+  s.open_round();
   s.work(0);
-  wait_until(s.mutex, s.wake_caller, s.sleeping_caller, [&] { return s.running.load() == 0; });
+  s.close_round();
 }
 
 size_t default_thread_count() {
