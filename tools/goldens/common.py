@@ -45,6 +45,30 @@ def save_json(path: pathlib.Path, value) -> None:
     path.write_text(json.dumps(value, indent=1) + "\n")
 
 
+MERGES = [("\u0120", "t")]
+
+
+def vocabulary(size: int) -> list[str]:
+    """A byte-level vocabulary of ASCII only, with one merge: engines do not open a model without one."""
+    tokens = ["<|endoftext|>", "\u0120", "\u010a", "\u0120t"] + [chr(c) for c in range(33, 127)][-(size - 4):]
+    return tokens + [f"<|unused_{i}|>" for i in range(size - len(tokens))]
+
+
+def save_tokenizer(path: pathlib.Path, size: int) -> None:
+    """tokenizer.json of the same vocabulary."""
+    tokens = vocabulary(size)
+    flags = {"single_word": False, "lstrip": False, "rstrip": False, "normalized": False, "special": True}
+    byte_level = {"type": "ByteLevel", "add_prefix_space": False, "trim_offsets": True, "use_regex": True}
+    path.write_text(json.dumps({
+        "version": "1.0", "truncation": None, "padding": None,
+        "added_tokens": [{"id": i, "content": t, **flags} for i, t in enumerate(tokens) if t.startswith("<|")],
+        "normalizer": None, "pre_tokenizer": byte_level, "post_processor": None, "decoder": byte_level,
+        "model": {"type": "BPE", "dropout": None, "unk_token": None, "continuing_subword_prefix": None,
+                  "end_of_word_suffix": None, "fuse_unk": False, "byte_fallback": False, "ignore_merges": False,
+                  "vocab": {t: i for i, t in enumerate(tokens)}, "merges": [list(pair) for pair in MERGES]},
+    }, ensure_ascii=False) + "\n")
+
+
 def random_tokens(weights: Weights, count: int, vocab: int) -> list[int]:
     return [int(t) for t in weights.integers(0, vocab, count)]
 

@@ -7,6 +7,7 @@ import torch
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize, quantize
 
+from . import common
 from .common import Weights
 
 
@@ -73,16 +74,12 @@ def _set_equal_minima(data: np.ndarray) -> None:
 
 
 def add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
-    """A byte-level vocabulary of ASCII only, with one merge: no engine opens a file without one."""
-    ascii_tokens = [chr(c) for c in range(33, 127)]
-    tokens = ["<|endoftext|>", "\u0120", "\u010a", "\u0120t"] + ascii_tokens[-(size - 4):]
-    tokens += [f"<|unused_{i}|>" for i in range(size - len(tokens))]
-    kinds = [gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in tokens]
+    tokens = common.vocabulary(size)
     writer.add_tokenizer_model("gpt2")
     writer.add_tokenizer_pre("smollm")
     writer.add_token_list(tokens)
-    writer.add_token_types(kinds)
-    writer.add_token_merges(["\u0120 t"])
+    writer.add_token_types([gguf.TokenType.CONTROL if t.startswith("<|") else gguf.TokenType.NORMAL for t in tokens])
+    writer.add_token_merges([" ".join(pair) for pair in common.MERGES])
     writer.add_eos_token_id(0)
     writer.add_add_bos_token(False)
 

@@ -138,7 +138,8 @@ def hf_config(s: Shape) -> dict:
     }
 
 
-def write_hf(folder: pathlib.Path, m: Model) -> None:
+def write_hf(folder: pathlib.Path, m: Model, dtype: torch.dtype = torch.bfloat16) -> None:
+    """Published files are bfloat16; float32 is for dense values that bfloat16 does not hold."""
     dense = {"model.embed_tokens.weight": m.embedding, "model.norm.weight": m.norm, "lm_head.weight": m.head}
     packed = {}
     for i, layer in enumerate(m.layers):
@@ -155,12 +156,13 @@ def write_hf(folder: pathlib.Path, m: Model) -> None:
         for name, x in (("gate_up_proj", layer.gate_up), ("down_proj", layer.down)):
             packed[p + f"mlp.experts.{name}_blocks"] = torch.from_numpy(x.blocks)
             packed[p + f"mlp.experts.{name}_scales"] = torch.from_numpy(x.scales)
-    tensors = {n: t.to(torch.bfloat16) for n, t in dense.items()} | packed
+    tensors = {n: t.to(dtype) for n, t in dense.items()} | packed
     common.save_json(folder / "config.json", hf_config(m.shape))
+    common.save_tokenizer(folder / "tokenizer.json", m.shape.vocab)
     common.save_safetensors(folder / "model.safetensors", tensors)
 
 
-def write_original(folder: pathlib.Path, m: Model) -> None:
+def write_original(folder: pathlib.Path, m: Model, dtype: torch.dtype = torch.bfloat16) -> None:
     s = m.shape
     dense = {"embedding.weight": m.embedding, "norm.scale": m.norm, "unembedding.weight": m.head}
     packed, kinds = {}, {}
@@ -186,9 +188,10 @@ def write_original(folder: pathlib.Path, m: Model) -> None:
         "num_attention_heads": s.heads, "num_key_value_heads": s.kv_heads, "sliding_window": s.window,
         "initial_context_length": 4096, "rope_theta": 150000, "rope_scaling_factor": 32.0, "rope_ntk_alpha": 1,
         "rope_ntk_beta": 32})
+    common.save_tokenizer(folder / "tokenizer.json", s.vocab)
     common.save_json(folder / "dtypes.json", dict(sorted(kinds.items())))
     common.save_safetensors(folder / "model.safetensors",
-                            {n: t.to(torch.bfloat16) for n, t in dense.items()} | packed)
+                            {n: t.to(dtype) for n, t in dense.items()} | packed)
 
 
 def write_gguf(path: pathlib.Path, m: Model, dense: str) -> None:
@@ -249,7 +252,8 @@ def load_transformers(folder: pathlib.Path, **overrides) -> torch.nn.Module:
     from transformers import GptOssConfig, GptOssForCausalLM, Mxfp4Config
     config = GptOssConfig.from_pretrained(folder, attn_implementation="eager",
                                           experts_implementation="eager", **overrides)
-    model = GptOssForCausalLM.from_pretrained(folder, config=config, dtype=torch.bfloat16,
+    # `auto`: the file's type, so that nothing is rounded before everything becomes float32.
+    model = GptOssForCausalLM.from_pretrained(folder, config=config, dtype="auto",
                                               quantization_config=Mxfp4Config(dequantize=True))
     return model.eval().float()
 
@@ -273,9 +277,14 @@ def smallest_router_margin(folder: pathlib.Path, tokens: list[int]) -> float:
 
 
 def logits_of_openai(folder: pathlib.Path, tokens: list[int], checkout: pathlib.Path) -> np.ndarray:
-    """OpenAI's own model reading its own layout; `.float()` makes its bfloat16 parameters, exactly, float32."""
+    """OpenAI's own model reading its own layout. Its parameters are bfloat16; here they become float32 and, where the
+    file has float32, are read once more."""
     sys.path.insert(0, str(checkout))
     from gpt_oss.torch.model import Transformer
+    from gpt_oss.torch.weights import Checkpoint
     model = Transformer.from_checkpoint(str(folder), device="cpu").float()
+    checkpoint = Checkpoint(str(folder), torch.device("cpu"))
     with torch.inference_mode():
+        for name, parameter in model.named_parameters():
+            parameter.copy_(checkpoint.get(name))
         return model(torch.tensor(tokens)).numpy()

@@ -4,6 +4,7 @@ import pathlib
 import tempfile
 
 import numpy as np
+import torch
 
 from . import common, gpt_oss
 from .gpt_oss import Shape
@@ -18,14 +19,14 @@ AGREEMENT = 1e-5
 MARGIN = 5e-5
 
 
-def both_references(m: gpt_oss.Model, checkout: pathlib.Path) -> tuple[np.ndarray, pathlib.Path]:
+def both_references(m: gpt_oss.Model, checkout: pathlib.Path, dtype: torch.dtype) -> tuple[np.ndarray, pathlib.Path]:
     """Logits of transformers, after checking that OpenAI's code gives the same; and a folder in the HF dialect."""
     scratch = pathlib.Path(tempfile.mkdtemp())
     hf, original = scratch / "hf", scratch / "original"
     hf.mkdir()
     original.mkdir()
-    gpt_oss.write_hf(hf, m)
-    gpt_oss.write_original(original, m)
+    gpt_oss.write_hf(hf, m, dtype)
+    gpt_oss.write_original(original, m, dtype)
     logits = gpt_oss.logits_of_transformers(hf, m.tokens)
     difference = common.relative_difference(gpt_oss.logits_of_openai(original, m.tokens, checkout), logits)
     print(f"  transformers and OpenAI's model.py: {difference:.1e} σ apart", flush=True)
@@ -70,7 +71,7 @@ def variants_of(m: gpt_oss.Model, hf: pathlib.Path) -> dict:
 def case(shape: Shape, seed: int, dialect: str, dense: str = "BF16", report: bool = False):
     def write(folder: pathlib.Path, checkout: pathlib.Path):
         m = gpt_oss.random_model(shape, seed, dense)
-        logits, hf = both_references(m, checkout)
+        logits, hf = both_references(m, checkout, torch.bfloat16 if dense == "BF16" else torch.float32)
         if dialect == "hf":
             gpt_oss.write_hf(folder, m)
         elif dialect == "original":

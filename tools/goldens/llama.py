@@ -83,6 +83,7 @@ def reference(shape: Shape, tensors: dict[str, torch.Tensor], tokens: list[int])
 def write_hf(folder: pathlib.Path, shape: Shape, tensors: dict[str, torch.Tensor], dtype: str,
              new_style: bool = False, n_files: int = 1) -> None:
     common.save_json(folder / "config.json", config_json(shape, new_style))
+    common.save_tokenizer(folder / "tokenizer.json", shape.vocab)
     if n_files == 1:
         common.save_safetensors(folder / "model.safetensors", tensors, dtype)
         return
@@ -124,6 +125,7 @@ def write_meta(folder: pathlib.Path, shape: Shape, tensors: dict[str, torch.Tens
         if stem == "self_attn.k_proj":
             t = gguf_file.to_adjacent_pairs(t, shape.kv_heads)
         out[f"layers.{layer}.{META_NAMES[stem]}.{suffix}"] = t
+    common.save_tokenizer(folder / "tokenizer.json", shape.vocab)
     common.save_json(folder / "params.json", {
         "dim": shape.hidden, "n_layers": shape.layers, "n_heads": shape.heads, "n_kv_heads": shape.kv_heads,
         "vocab_size": shape.vocab, "ffn_dim_multiplier": 1.3, "multiple_of": 8, "norm_eps": shape.eps,
