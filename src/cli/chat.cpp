@@ -4,7 +4,6 @@
 #include <cstdlib>
 
 #include "chat/assistant.h"
-#include "chat/chat_template.h"
 #include "cli/line_editor.h"
 #include "cli/model_flags.h"
 #include "cli/report.h"
@@ -102,7 +101,7 @@ class Chat {
         globals_(globals),
         engine_(engine),
         dialect_(std::move(dialect)),
-        sampler_(flags.sampling.resolve(recommended_sampling(engine.checkpoint()))) {
+        sampler_(flags.sampling.resolve(engine.card().sampling)) {
     start_over(flags.system);
   }
 
@@ -218,11 +217,11 @@ Status run_chat(const ChatFlags& flags, const Globals& globals) {
   ATELIER_TRY(const std::unique_ptr<Engine> engine, load_engine(flags.model, globals));
   ATELIER_TRY(std::unique_ptr<chat::Dialect> dialect,
               chat::dialect_for(engine->info().architecture, engine->shared_tokenizer(),
-                                chat::chat_template_of(engine->checkpoint())));
+                                engine->card().chat_template));
   Chat chat(flags, globals, *engine, std::move(dialect));
   if (prompt) return chat.ask(std::move(*prompt));
   note(globals, fmt::format("{} on {} threads. /help says what you can type.",
-                            engine->checkpoint().path().filename().string(), engine->pool().size()));
+                            engine->card().path.filename().string(), engine->pool().size()));
   return converse(chat);
 }
 

@@ -1,11 +1,11 @@
 // atelier render, parse: a conversation to a prompt, sampled ids to a message, for scripts.
 #include <nlohmann/json.hpp>
 
-#include "chat/chat_template.h"
 #include "chat/completions_body.h"
 #include "chat/dialect.h"
 #include "cli/model_flags.h"
 #include "cli/token_ids.h"
+#include "io/chat_template.h"
 
 namespace atelier::cli {
 namespace {
@@ -16,7 +16,7 @@ Result<std::unique_ptr<chat::Dialect>> load_dialect(const std::string& model, co
   ATELIER_TRY(const std::filesystem::path path, locate(model, globals));
   ATELIER_TRY(const Checkpoint checkpoint, Checkpoint::open(path));
   ATELIER_TRY(const auto tokenizer, Tokenizer::load(checkpoint));
-  return chat::dialect_for(checkpoint.architecture(), tokenizer, chat::chat_template_of(checkpoint));
+  return chat::dialect_for(checkpoint.architecture(), tokenizer, chat_template_of(checkpoint));
 }
 
 Status run_render(const std::string& model, bool text, const Globals& globals) {

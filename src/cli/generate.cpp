@@ -30,7 +30,7 @@ Status run_generate(const GenerateFlags& flags, const Globals& globals) {
   StreamDecoder decoder(engine->tokenizer());
   StopStringFilter filter(flags.sampling.stop);
   GenerateOptions options;
-  options.sampler = flags.sampling.resolve(recommended_sampling(engine->checkpoint()));
+  options.sampler = flags.sampling.resolve(engine->card().sampling);
   options.max_tokens = flags.max_tokens;
   options.stop_tokens = engine->info().stop_tokens;
   options.cancel = &interrupted();

@@ -3,6 +3,8 @@
 #include <algorithm>
 
 #include "base/memory.h"
+#include "engine/recommended_sampling.h"
+#include "io/chat_template.h"
 
 namespace atelier {
 namespace {
@@ -43,18 +45,35 @@ MemoryEstimate estimate_memory(const ModelInfo& info, const EngineOptions& optio
   return estimate;
 }
 
-Engine::Engine(std::shared_ptr<const Checkpoint> checkpoint, std::unique_ptr<Model> model,
-               std::shared_ptr<const Tokenizer> tokenizer, const EngineOptions& options)
-    : checkpoint_(std::move(checkpoint)),
-      model_(std::move(model)),
+Engine::Engine(std::unique_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, ModelCard card,
+               const EngineOptions& options)
+    : model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
+      card_(std::move(card)),
       options_(options),
       pool_(options.n_threads),
       context_(pool_, options.numerics) {}
 
+std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
+                                       std::shared_ptr<const Tokenizer> tokenizer, ModelCard card,
+                                       const EngineOptions& wanted) {
+  EngineOptions options = wanted;
+  if (options.context == 0) options.context = model->info().context_length;
+  std::unique_ptr<Engine> engine(
+      new Engine(std::move(model), std::move(tokenizer), std::move(card), options));
+  if (options.numerics == Numerics::kFast) engine->model_->pack(engine->pool_);
+  // What is left after the weights, less a little for everything else; pages are taken only as sequences
+  // grow.
+  constexpr uint64_t kHeadroomBytes = uint64_t{256} << 20;
+  const uint64_t left = available_memory_bytes();
+  const uint64_t limit = options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes);
+  engine->kv_pool_ = std::make_unique<KvPool>(engine->info().cache, kv_type_of(options.numerics), limit);
+  return engine;
+}
+
 Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, const EngineOptions& wanted) {
   ATELIER_TRY(Checkpoint opened, Checkpoint::open(path));
-  auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
+  const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
   Result<std::unique_ptr<Model>> model = load_model(checkpoint);
   if (!model) return fail_in(path.string(), std::move(model).error());
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::load(*checkpoint);
@@ -70,16 +89,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_memory(info, options); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
-  std::unique_ptr<Engine> engine(new Engine(checkpoint, std::move(*model), std::move(*tokenizer), options));
-  if (options.numerics == Numerics::kFast) engine->model_->pack(engine->pool_);
-  // What is left after the weights, less a little for everything else; pages are taken only as sequences
-  // grow.
-  constexpr uint64_t kHeadroomBytes = uint64_t{256} << 20;
-  const uint64_t left = available_memory_bytes();
-  engine->kv_pool_ =
-      std::make_unique<KvPool>(info.cache, kv_type_of(options.numerics),
-                               options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes));
-  return engine;
+  ModelCard card{path, chat_template_of(*checkpoint), recommended_sampling(*checkpoint)};
+  return create(std::move(*model), std::move(*tokenizer), std::move(card), options);
 }
 
 Status Engine::check(const Item& item) const {

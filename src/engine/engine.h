@@ -5,12 +5,14 @@
 #include <filesystem>
 #include <memory>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "base/mat_view.h"
 #include "base/result.h"
 #include "base/threads.h"
 #include "engine/kv_cache.h"
+#include "engine/sampler.h"
 #include "models/model.h"
 #include "ops/context.h"
 #include "text/tokenizer.h"
@@ -23,6 +25,13 @@ struct EngineOptions {
   size_t context = 0;          // positions a sequence may reach; 0: what the model was trained for
   size_t prefill_chunk = 512;  // tokens of a prompt evaluated in one pass
   bool ignore_memory = false;  // load even if the estimate says it will not fit
+};
+
+// What a model's files say about using it, beside its weights and vocabulary.
+struct ModelCard {
+  std::filesystem::path path;  // of the files
+  std::string chat_template;   // Jinja text; empty if there is none
+  SamplerOptions sampling;     // recommended by the publisher
 };
 
 // Bytes that loading and running need beyond the mapped file.
@@ -40,8 +49,13 @@ class Engine {
   static Result<std::unique_ptr<Engine>> load(const std::filesystem::path& path,
                                               const EngineOptions& options);
 
+  // For models that are no files: `options.context` 0 is the model's own. No memory is checked.
+  static std::unique_ptr<Engine> create(std::unique_ptr<Model> model,
+                                        std::shared_ptr<const Tokenizer> tokenizer, ModelCard card,
+                                        const EngineOptions& options);
+
   const ModelInfo& info() const { return model_->info(); }
-  const Checkpoint& checkpoint() const { return *checkpoint_; }
+  const ModelCard& card() const { return card_; }
   const Tokenizer& tokenizer() const { return *tokenizer_; }
   const std::shared_ptr<const Tokenizer>& shared_tokenizer() const { return tokenizer_; }
   const EngineOptions& options() const { return options_; }
@@ -65,13 +79,13 @@ class Engine {
   Result<MatView<const float>> evaluate(std::span<const Item> items);
 
  private:
-  Engine(std::shared_ptr<const Checkpoint> checkpoint, std::unique_ptr<Model> model,
-         std::shared_ptr<const Tokenizer> tokenizer, const EngineOptions& options);
+  Engine(std::unique_ptr<Model> model, std::shared_ptr<const Tokenizer> tokenizer, ModelCard card,
+         const EngineOptions& options);
   Status check(const Item& item) const;
 
-  std::shared_ptr<const Checkpoint> checkpoint_;
   std::unique_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
+  ModelCard card_;
   EngineOptions options_;
   ThreadPool pool_;
   Context context_;

@@ -1,10 +1,10 @@
-#include "chat/chat_template.h"
+#include "io/chat_template.h"
 
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
 
-namespace atelier::chat {
+namespace atelier {
 namespace {
 
 constexpr size_t kMaxTemplateBytes = size_t{1} << 20;
@@ -45,4 +45,4 @@ std::string chat_template_of(const Checkpoint& checkpoint) {
   return read_file(folder / "chat_template.jinja", kMaxTemplateBytes).value_or(std::string());
 }
 
-}  // namespace atelier::chat
+}  // namespace atelier
