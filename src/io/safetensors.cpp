@@ -8,52 +8,15 @@
 
 #include "base/checked.h"
 #include "io/byte_reader.h"
-#include "io/json_text.h"
+#include "io/json_reader.h"
 #include "io/names.h"
 
 namespace atelier {
 namespace {
 
-namespace ondemand = simdjson::ondemand;
-
-tl::unexpected<Error> bad_json(simdjson::error_code error) {
-  return fail(ErrorCode::kCorrupt, "expected a JSON header of the documented form, found: {}",
-              simdjson::error_message(error));
-}
-
-// ATELIER_JSON(declaration, expression): the value, or kCorrupt with simdjson's reason.
-#define ATELIER_JSON(declaration, expression) \
-  ATELIER_JSON_(ATELIER_CONCAT(atelier_json_, __LINE__), declaration, expression)
-#define ATELIER_JSON_(temporary, declaration, expression)                         \
-  auto temporary = (expression);                                                  \
-  if (temporary.error() != simdjson::SUCCESS) return bad_json(temporary.error()); \
-  declaration = std::move(temporary).value_unsafe()
-
-// A JSON object read field by field, with nothing allowed behind it. simdjson reads past the end by its
-// padding and needs bytes that stand still, hence the copy of mapped text.
-class ObjectText {
- public:
-  explicit ObjectText(std::string_view text) : padded_(text) {}
-
-  // on_field(key, value) → Status, for each field in order.
-  template <class OnField>
-  Status for_each(OnField&& on_field) {
-    ondemand::parser parser;
-    ATELIER_JSON(ondemand::document document, parser.iterate(padded_));
-    ATELIER_JSON(ondemand::object object, document.get_object());
-    for (auto each : object) {
-      ATELIER_JSON(ondemand::field field, std::move(each));
-      ATELIER_JSON(const std::string_view key, field.unescaped_key());
-      ATELIER_CHECK_OK(on_field(key, field.value()));
-    }
-    if (document.current_location().error() != simdjson::OUT_OF_BOUNDS)
-      return fail(ErrorCode::kCorrupt, "expected one JSON object, found more behind it");
-    return {};
-  }
-
- private:
-  simdjson::padded_string padded_;
-};
+// The shortest text of a tensor: what memory is reserved by.
+constexpr size_t kMinTensorText =
+    std::string_view(R"("":{"dtype":"U8","shape":[],"data_offsets":[0,0]},)").size();
 
 struct TensorRecord {
   std::optional<DType> dtype;
@@ -61,43 +24,43 @@ struct TensorRecord {
   std::optional<uint64_t> begin, end;  // within the data section
 };
 
-Result<Shape> read_shape(ondemand::value value) {
+Result<Shape> read_shape(JsonHeaderReader& in) {
   Shape shape;
-  ATELIER_JSON(ondemand::array array, value.get_array());
-  for (auto each : array) {
-    ATELIER_JSON(const uint64_t dim, each.get_uint64());
+  ATELIER_CHECK_OK(in.array([&]() -> Status {
+    ATELIER_TRY(const uint64_t dim, in.uint());
     if (shape.rank == kMaxRank)
       return fail(ErrorCode::kUnsupported, "expected at most {} dimensions, found more", kMaxRank);
     shape.dims[shape.rank++] = dim;
-  }
+    return {};
+  }));
   return shape;
 }
 
-Status read_offsets(ondemand::value value, TensorRecord& record) {
-  ATELIER_JSON(ondemand::array array, value.get_array());
+Status read_offsets(JsonHeaderReader& in, TensorRecord& record) {
   size_t n = 0;
-  for (auto each : array) {
-    ATELIER_JSON(const uint64_t offset, each.get_uint64());
+  ATELIER_CHECK_OK(in.array([&]() -> Status {
+    ATELIER_TRY(const uint64_t offset, in.uint());
     if (n == 2) return fail(ErrorCode::kCorrupt, "expected two data_offsets, found more");
     (n++ == 0 ? record.begin : record.end) = offset;
-  }
+    return {};
+  }));
   if (n != 2) return fail(ErrorCode::kCorrupt, "expected two data_offsets, found {}", n);
   return {};
 }
 
-Status read_field(std::string_view key, ondemand::value value, TensorRecord& record) {
+Status read_field(JsonHeaderReader& in, std::string_view key, TensorRecord& record) {
   if (key == "dtype" && !record.dtype) {
-    ATELIER_JSON(const std::string_view name, value.get_string());
+    ATELIER_TRY(const std::string_view name, in.string());
     record.dtype = dtype_from_safetensors(name);
     if (!record.dtype)
       return fail(ErrorCode::kUnsupported, "expected a supported dtype, found \"{}\"", shown(name));
     return {};
   }
   if (key == "shape" && !record.shape) {
-    ATELIER_TRY(record.shape, read_shape(value));
+    ATELIER_TRY(record.shape, read_shape(in));
     return {};
   }
-  if (key == "data_offsets" && !record.begin) return read_offsets(value, record);
+  if (key == "data_offsets" && !record.begin) return read_offsets(in, record);
   return fail(ErrorCode::kCorrupt, "expected dtype, shape and data_offsets once each, found \"{}\"",
               shown(key));
 }
@@ -112,14 +75,9 @@ std::optional<uint64_t> tensor_bytes(DType dtype, const Shape& shape) {
   return bytes;
 }
 
-Result<TensorView> read_tensor(ondemand::value value, std::span<const std::byte> data) {
+Result<TensorView> read_tensor(JsonHeaderReader& in, std::span<const std::byte> data) {
   TensorRecord record;
-  ATELIER_JSON(ondemand::object object, value.get_object());
-  for (auto each : object) {
-    ATELIER_JSON(ondemand::field field, std::move(each));
-    ATELIER_JSON(const std::string_view key, field.unescaped_key());
-    ATELIER_CHECK_OK(read_field(key, field.value(), record));
-  }
+  ATELIER_CHECK_OK(in.object([&](std::string_view key) { return read_field(in, key, record); }));
   if (!record.dtype || !record.shape || !record.begin)
     return fail(ErrorCode::kCorrupt, "expected dtype, shape and data_offsets, found less");
   if (*record.begin > *record.end || *record.end > data.size())
@@ -155,14 +113,17 @@ Status check_coverage(std::vector<TensorView>& tensors, std::span<const std::byt
   return {};
 }
 
-Status check_metadata(ondemand::value value) {
-  ATELIER_JSON(ondemand::object object, value.get_object());
-  for (auto each : object) {
-    ATELIER_JSON(ondemand::field field, std::move(each));
-    ATELIER_JSON([[maybe_unused]] const std::string_view key, field.unescaped_key());
-    ATELIER_JSON([[maybe_unused]] const std::string_view text, field.value().get_string());
-  }
-  return {};
+// `__metadata__`: strings by name, of no use to us.
+Status check_metadata(JsonHeaderReader& in) {
+  return in.object([&](std::string_view) -> Status {
+    ATELIER_CHECK_OK(in.string());
+    return {};
+  });
+}
+
+Status check_utf8(std::string_view text) {
+  if (simdjson::validate_utf8(text.data(), text.size())) return {};
+  return fail(ErrorCode::kCorrupt, "expected JSON in UTF-8, found other bytes");
 }
 
 struct Sections {
@@ -186,45 +147,56 @@ Result<Sections> split(std::span<const std::byte> bytes) {
   return Sections{as_chars(header), bytes.subspan(in.offset())};
 }
 
-// In front of simdjson: bounds what the header can make it do. A tensor's text takes at least 50 bytes and
-// holds some 12 values.
-constexpr JsonLimits kHeaderLimits = {kMaxSafetensorsHeaderBytes, 4, kMaxSafetensorsHeaderBytes / 4};
-
 }  // namespace
 
 Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes, std::string_view name) {
+  Result<SafetensorsFile> file = parse_unnamed(bytes);
+  if (!file) return fail_in(name, std::move(file).error());
+  return file;
+}
+
+Result<SafetensorsFile> SafetensorsFile::parse_unnamed(std::span<const std::byte> bytes) {
   SafetensorsFile file;
-  const auto read = [&]() -> Status {
-    ATELIER_TRY(const Sections sections, split(bytes));
-    ATELIER_CHECK_OK(check_json_limits(sections.header, kHeaderLimits));
-    const auto opened = std::count(sections.header.begin(), sections.header.end(), '{');
-    file.tensors_.reserve(std::min<size_t>(static_cast<size_t>(opened), sections.header.size() / 50));
-    bool has_metadata = false;
-    const auto on_field = [&](std::string_view key, ondemand::value value) -> Status {
-      if (key == "__metadata__" && !std::exchange(has_metadata, true)) return check_metadata(value);
-      if (!is_clean_name(key))
-        return fail(ErrorCode::kCorrupt, "expected a tensor name in printable UTF-8, found \"{}\"",
-                    shown(key));
-      const std::string_view kept = file.names_.keep(key);
-      Result<TensorView> tensor = read_tensor(value, sections.data);
-      if (!tensor) return fail_in(fmt::format("tensor {}", shown(kept)), std::move(tensor).error());
-      tensor->name = kept;
-      file.tensors_.push_back(*tensor);
-      return {};
-    };
-    ATELIER_CHECK_OK(ObjectText(sections.header).for_each(on_field));
-    ATELIER_CHECK_OK(check_coverage(file.tensors_, sections.data));
-    return sort_by_name(file.tensors_);
-  };
-  Status done = read();
-  if (!done) return fail_in(name, std::move(done).error());
+  ATELIER_TRY(const Sections sections, split(bytes));
+  ATELIER_CHECK_OK(check_utf8(sections.header));
+  const auto opened = std::count(sections.header.begin(), sections.header.end(), '{');
+  file.tensors_.reserve(std::min(static_cast<size_t>(opened), sections.header.size() / kMinTensorText));
+  bool has_metadata = false;
+  JsonHeaderReader in(sections.header);
+  ATELIER_CHECK_OK(in.object([&](std::string_view key) -> Status {
+    if (key == "__metadata__" && !std::exchange(has_metadata, true)) return check_metadata(in);
+    const std::string_view kept = file.names_.keep(key);
+    if (!is_clean_name(kept))
+      return fail(ErrorCode::kCorrupt, "expected a tensor name in printable UTF-8, found \"{}\"",
+                  shown(kept));
+    Result<TensorView> tensor = read_tensor(in, sections.data);
+    if (!tensor) return fail_in(fmt::format("tensor {}", shown(kept)), std::move(tensor).error());
+    tensor->name = kept;
+    file.tensors_.push_back(*tensor);
+    return {};
+  }));
+  ATELIER_CHECK_OK(in.end());
+  ATELIER_CHECK_OK(check_coverage(file.tensors_, sections.data));
+  ATELIER_CHECK_OK(sort_by_name(file.tensors_));
   return file;
 }
 
 Result<SafetensorsIndex> SafetensorsIndex::parse(std::string_view text, std::string_view name) {
+  Result<SafetensorsIndex> index = parse_unnamed(text);
+  if (!index) return fail_in(name, std::move(index).error());
+  return index;
+}
+
+Result<SafetensorsIndex> SafetensorsIndex::parse_unnamed(std::string_view text) {
   SafetensorsIndex index;
   std::map<std::string, uint32_t, std::less<>> numbers;
-  const auto add = [&](std::string_view tensor, std::string_view shard) -> Status {
+  if (text.size() > kMaxBytes)
+    return fail(ErrorCode::kLimit, "expected at most {} bytes, found {}", kMaxBytes, text.size());
+  ATELIER_CHECK_OK(check_utf8(text));
+  JsonHeaderReader in(text);
+  const auto on_tensor = [&](std::string_view key) -> Status {
+    const std::string_view tensor = index.names_.keep(key);
+    ATELIER_TRY(const std::string_view shard, in.string());
     if (!is_clean_name(shard) || shard.find('/') != shard.npos || !shard.ends_with(".safetensors"))
       return fail(ErrorCode::kCorrupt, "tensor {}: expected the name of a .safetensors file, found \"{}\"",
                   shown(tensor), shown(shard));
@@ -235,30 +207,17 @@ Result<SafetensorsIndex> SafetensorsIndex::parse(std::string_view text, std::str
       known = numbers.emplace(shard, static_cast<uint32_t>(numbers.size())).first;
       index.shards_.emplace_back(shard);
     }
-    index.entries_.push_back({index.names_.keep(tensor), known->second});
+    index.entries_.push_back({tensor, known->second});
     return {};
   };
   bool has_map = false;
-  const auto on_field = [&](std::string_view key, ondemand::value value) -> Status {
-    if (key != "weight_map" || std::exchange(has_map, true)) return {};
-    ATELIER_JSON(ondemand::object map, value.get_object());
-    for (auto each : map) {
-      ATELIER_JSON(ondemand::field field, std::move(each));
-      ATELIER_JSON(const std::string_view tensor, field.unescaped_key());
-      ATELIER_JSON(const std::string_view shard, field.value().get_string());
-      ATELIER_CHECK_OK(add(tensor, shard));
-    }
-    return {};
-  };
-  const auto read = [&]() -> Status {
-    ATELIER_CHECK_OK(check_json_limits(text, {kMaxBytes, 8, kMaxBytes / 8}));
-    ATELIER_CHECK_OK(ObjectText(text).for_each(on_field));
-    if (index.entries_.empty())
-      return fail(ErrorCode::kCorrupt, "expected a weight_map that names tensors, found none");
-    return {};
-  };
-  Status done = read();
-  if (!done) return fail_in(name, std::move(done).error());
+  ATELIER_CHECK_OK(in.object([&](std::string_view key) -> Status {
+    if (key == "weight_map" && !std::exchange(has_map, true)) return in.object(on_tensor);
+    return in.skip();
+  }));
+  ATELIER_CHECK_OK(in.end());
+  if (index.entries_.empty())
+    return fail(ErrorCode::kCorrupt, "expected a weight_map that names tensors, found none");
   return index;
 }
 

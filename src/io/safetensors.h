@@ -31,6 +31,8 @@ class SafetensorsFile {
   std::vector<TensorView> release_tensors() { return std::move(tensors_); }
 
  private:
+  static Result<SafetensorsFile> parse_unnamed(std::span<const std::byte> bytes);
+
   NameArena names_;
   std::vector<TensorView> tensors_;
 };
@@ -53,6 +55,8 @@ class SafetensorsIndex {
   static constexpr size_t kMaxBytes = 16u << 20;
 
  private:
+  static Result<SafetensorsIndex> parse_unnamed(std::string_view text);
+
   NameArena names_;
   std::vector<Entry> entries_;
   std::vector<std::string> shards_;
