@@ -4,14 +4,14 @@
 
 #include "models/gpt_oss.h"
 #include "models/llama.h"
+#include "models/synth_plan.h"
 
 namespace atelier {
 namespace {
 
 constexpr std::array kArchitectures = {
-    Architecture{"llama", load_llama},
-    Architecture{"gpt-oss", load_gpt_oss},
-    Architecture{"gpt_oss", load_gpt_oss},  // in config.json
+    Architecture{"llama", load_llama, synth_llama}, Architecture{"gpt-oss", load_gpt_oss, synth_gpt_oss},
+    Architecture{"gpt_oss", load_gpt_oss, nullptr},  // in config.json
 };
 
 }  // namespace

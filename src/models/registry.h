@@ -10,9 +10,12 @@
 
 namespace atelier {
 
+struct SynthArchitecture;
+
 struct Architecture {
   std::string_view name;  // value of general.architecture or model_type
   Result<std::unique_ptr<Model>> (*load)(std::shared_ptr<const Checkpoint>);
+  const SynthArchitecture& (*synth)();  // how random checkpoints of it are made; null for second names
 };
 
 std::span<const Architecture> architectures();

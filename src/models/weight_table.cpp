@@ -35,12 +35,12 @@ struct StoredRows {
   }
 };
 
-tl::unexpected<Error> wrong_shape(const TensorSpec& spec, const TensorView& tensor, Dialect dialect) {
+tl::unexpected<Error> wrong_shape(const WeightSpec& spec, const TensorView& tensor, Dialect dialect) {
   return fail(ErrorCode::kCorrupt, "tensor {}: expected shape {}, found {}", tensor.name,
               spec.published_shape(dialect).to_string(), tensor.shape.to_string());
 }
 
-tl::unexpected<Error> no_such_tensor(const TensorSpec& spec, Dialect dialect) {
+tl::unexpected<Error> no_such_tensor(const WeightSpec& spec, Dialect dialect) {
   return fail(ErrorCode::kNotFound, "tensor {}: expected shape {}, found no such tensor",
               spec.sources.in(dialect).name, spec.published_shape(dialect).to_string());
 }
@@ -53,14 +53,14 @@ Status check_weight_format(const TensorView& tensor) {
 }
 
 // The published tensor behind `spec`, seen as rows of as many elements as it has columns.
-Result<StoredRows> find_matrix(const TensorSpec& spec, const TensorView& tensor, Dialect dialect) {
+Result<StoredRows> find_matrix(const WeightSpec& spec, const TensorView& tensor, Dialect dialect) {
   if (tensor.shape != spec.published_shape(dialect)) return wrong_shape(spec, tensor, dialect);
   ATELIER_CHECK_OK(check_weight_format(tensor));
   return StoredRows{tensor.dtype, tensor.bytes.data(), nullptr, *row_bytes(tensor.dtype, tensor.shape.cols()),
                     0};
 }
 
-Result<StoredRows> find_split_mxfp4(const TensorSpec& spec, const SplitMxfp4& split, Dialect dialect) {
+Result<StoredRows> find_split_mxfp4(const WeightSpec& spec, const SplitMxfp4& split, Dialect dialect) {
   const uint64_t rows = spec.published_rows(dialect);
   const uint64_t blocks = spec.cols / 32;
   const Shape want_blocks =
@@ -82,7 +82,13 @@ uint64_t adjacent_row(uint64_t row, uint64_t head_dim) {
   return head * head_dim + (i < half ? 2 * i : 2 * (i - half) + 1);
 }
 
-Weight bind_rows(const StoredRows& stored, const TensorSpec& spec, Dialect dialect, uint64_t expert) {
+// The inverse.
+uint64_t halves_row(uint64_t row, uint64_t head_dim) {
+  const uint64_t head = row / head_dim, i = row % head_dim;
+  return head * head_dim + i / 2 + (i % 2 == 0 ? 0 : head_dim / 2);
+}
+
+Weight bind_rows(const StoredRows& stored, const WeightSpec& spec, Dialect dialect, uint64_t expert) {
   const uint64_t base = expert * spec.published_rows(dialect);
   WeightSource source{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
   source.rows.reserve(spec.rows);
@@ -93,7 +99,7 @@ Weight bind_rows(const StoredRows& stored, const TensorSpec& spec, Dialect diale
 
 // Copies [cols, published rows] of elements of `Elem` as [rows, cols], in tiles that stay in the first cache.
 template <class Elem>
-void turn_round(const StoredRows& stored, const TensorSpec& spec, Dialect dialect, uint64_t expert,
+void turn_round(const StoredRows& stored, const WeightSpec& spec, Dialect dialect, uint64_t expert,
                 std::byte* out) {
   constexpr uint64_t kTile = 32;
   for (uint64_t r0 = 0; r0 < spec.rows; r0 += kTile)
@@ -106,7 +112,7 @@ void turn_round(const StoredRows& stored, const TensorSpec& spec, Dialect dialec
       }
 }
 
-Result<Weight> bind_transposed(const StoredRows& stored, const TensorSpec& spec, Dialect dialect,
+Result<Weight> bind_transposed(const StoredRows& stored, const WeightSpec& spec, Dialect dialect,
                                uint64_t expert, std::vector<RawBuffer>& owned) {
   const size_t elem_bytes = dtype_info(stored.dtype).block_bytes;
   if (dtype_info(stored.dtype).block_elems != 1 || (elem_bytes != 2 && elem_bytes != 4))
@@ -125,7 +131,7 @@ Result<Weight> bind_transposed(const StoredRows& stored, const TensorSpec& spec,
   return Weight(std::move(source));
 }
 
-Status load_matrix(const Checkpoint& checkpoint, const TensorSpec& spec, std::vector<RawBuffer>& owned) {
+Status load_matrix(const Checkpoint& checkpoint, const WeightSpec& spec, std::vector<RawBuffer>& owned) {
   const Dialect dialect = checkpoint.dialect();
   const std::string& name = spec.sources.in(dialect).name;
   const TensorView* whole = checkpoint.find(name);
@@ -142,7 +148,7 @@ Status load_matrix(const Checkpoint& checkpoint, const TensorSpec& spec, std::ve
       return bind_transposed(stored, spec, dialect, expert, owned);
     return bind_rows(stored, spec, dialect, expert);
   };
-  if (spec.kind == TensorSpec::Kind::kMatrix) {
+  if (spec.kind == WeightSpec::Kind::kMatrix) {
     ATELIER_TRY(*spec.weight, bind(0));
     return {};
   }
@@ -154,7 +160,7 @@ Status load_matrix(const Checkpoint& checkpoint, const TensorSpec& spec, std::ve
   return {};
 }
 
-Status load_vector(const Checkpoint& checkpoint, const TensorSpec& spec) {
+Status load_vector(const Checkpoint& checkpoint, const WeightSpec& spec) {
   const Dialect dialect = checkpoint.dialect();
   const TensorView* tensor = checkpoint.find(spec.sources.in(dialect).name);
   if (tensor == nullptr) {
@@ -189,20 +195,20 @@ const Source& Sources::in(Dialect dialect) const {
   return gguf;
 }
 
-Presence TensorSpec::presence() const {
+Presence WeightSpec::presence() const {
   return is_vector() ? vector_options.presence : matrix_options.presence;
 }
 
-bool TensorSpec::is_transposed(Dialect dialect) const {
+bool WeightSpec::is_transposed(Dialect dialect) const {
   return matrix_options.transposed && dialect == Dialect::kHf;
 }
 
-uint64_t TensorSpec::published_rows(Dialect dialect) const {
+uint64_t WeightSpec::published_rows(Dialect dialect) const {
   const uint64_t total = sources.in(dialect).total;
   return total != 0 ? total : rows;
 }
 
-Shape TensorSpec::published_shape(Dialect dialect) const {
+Shape WeightSpec::published_shape(Dialect dialect) const {
   Shape shape;
   const uint64_t published = published_rows(dialect);
   if (is_stacked()) shape.dims[shape.rank++] = n_experts;
@@ -212,7 +218,7 @@ Shape TensorSpec::published_shape(Dialect dialect) const {
   return shape;
 }
 
-uint64_t TensorSpec::published_row(uint64_t row, Dialect dialect) const {
+uint64_t WeightSpec::published_row(uint64_t row, Dialect dialect) const {
   const RowOrder order = is_vector() ? vector_options.order : matrix_options.order;
   const uint64_t head_dim = is_vector() ? vector_options.head_dim : matrix_options.head_dim;
   if (order == RowOrder::kRotary && dialect != Dialect::kHf) row = adjacent_row(row, head_dim);
@@ -220,9 +226,19 @@ uint64_t TensorSpec::published_row(uint64_t row, Dialect dialect) const {
   return source.first + row * source.step;
 }
 
-TensorSpec& WeightTable::add(TensorSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows,
+std::optional<uint64_t> WeightSpec::row_at(uint64_t published, Dialect dialect) const {
+  const Source& source = sources.in(dialect);
+  if (published < source.first || (published - source.first) % source.step != 0) return std::nullopt;
+  const uint64_t row = (published - source.first) / source.step;
+  if (row >= rows) return std::nullopt;
+  const RowOrder order = is_vector() ? vector_options.order : matrix_options.order;
+  const uint64_t head_dim = is_vector() ? vector_options.head_dim : matrix_options.head_dim;
+  return order == RowOrder::kRotary && dialect != Dialect::kHf ? halves_row(row, head_dim) : row;
+}
+
+WeightSpec& WeightTable::add(WeightSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows,
                              uint64_t cols) {
-  TensorSpec& spec = specs_.emplace_back();
+  WeightSpec& spec = specs_.emplace_back();
   spec.kind = kind;
   spec.sources = std::move(sources);
   spec.n_experts = n_experts;
@@ -234,32 +250,32 @@ TensorSpec& WeightTable::add(TensorSpec::Kind kind, Sources sources, uint64_t n_
 void WeightTable::matrix(Weight& weight, Sources sources, uint64_t rows, uint64_t cols,
                          MatrixOptions options) {
   ATELIER_CHECK(options.order == RowOrder::kPlain || (options.head_dim != 0 && rows % options.head_dim == 0));
-  TensorSpec& spec = add(TensorSpec::Kind::kMatrix, std::move(sources), 1, rows, cols);
+  WeightSpec& spec = add(WeightSpec::Kind::kMatrix, std::move(sources), 1, rows, cols);
   spec.matrix_options = options;
   spec.weight = &weight;
 }
 
 void WeightTable::vector(std::vector<float>& values, Sources sources, uint64_t size, VectorOptions options) {
-  TensorSpec& spec = add(TensorSpec::Kind::kVector, std::move(sources), 1, size, 1);
+  WeightSpec& spec = add(WeightSpec::Kind::kVector, std::move(sources), 1, size, 1);
   spec.vector_options = options;
   spec.values = &values;
 }
 
 void WeightTable::expert_matrices(std::vector<Weight>& weights, Sources sources, uint64_t n_experts,
                                   uint64_t rows, uint64_t cols, MatrixOptions options) {
-  TensorSpec& spec = add(TensorSpec::Kind::kExpertMatrices, std::move(sources), n_experts, rows, cols);
+  WeightSpec& spec = add(WeightSpec::Kind::kExpertMatrices, std::move(sources), n_experts, rows, cols);
   spec.matrix_options = options;
   spec.expert_weights = &weights;
 }
 
 void WeightTable::expert_vectors(std::vector<float>& values, Sources sources, uint64_t n_experts,
                                  uint64_t size) {
-  TensorSpec& spec = add(TensorSpec::Kind::kExpertVectors, std::move(sources), n_experts, size, 1);
+  WeightSpec& spec = add(WeightSpec::Kind::kExpertVectors, std::move(sources), n_experts, size, 1);
   spec.values = &values;
 }
 
 Status WeightTable::load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const {
-  for (const TensorSpec& spec : specs_) {
+  for (const WeightSpec& spec : specs_) {
     if (spec.sources.in(checkpoint.dialect()).name.empty()) {
       if (spec.presence() == Presence::kOptional) continue;
       return fail(ErrorCode::kUnsupported,

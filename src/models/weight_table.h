@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -65,7 +66,7 @@ struct VectorOptions {
 
 // One logical tensor. Experts are stacked along an outer dimension in every dialect we read: [n_experts,
 // rows, cols].
-struct TensorSpec {
+struct WeightSpec {
   enum class Kind { kMatrix, kVector, kExpertMatrices, kExpertVectors };
   Kind kind = Kind::kMatrix;
   Sources sources;
@@ -89,6 +90,8 @@ struct TensorSpec {
   Shape published_shape(Dialect dialect) const;
   // Where row (of a vector: element) `row` of this entry stands among the published ones.
   uint64_t published_row(uint64_t row, Dialect dialect) const;
+  // The other way round; nothing where the published row belongs to another entry.
+  std::optional<uint64_t> row_at(uint64_t published_row, Dialect dialect) const;
 };
 
 class WeightTable {
@@ -99,15 +102,15 @@ class WeightTable {
                        uint64_t cols, MatrixOptions options = {});
   void expert_vectors(std::vector<float>& values, Sources sources, uint64_t n_experts, uint64_t size);
 
-  std::span<const TensorSpec> specs() const { return specs_; }
+  std::span<const WeightSpec> specs() const { return specs_; }
 
   // Binds every entry to its tensor. Memory for turned-round matrices is kept in `owned`, which must live as
   // long as the weights. Errors name the tensor, the expected and the found shape or format.
   Status load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const;
 
  private:
-  TensorSpec& add(TensorSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows, uint64_t cols);
-  std::vector<TensorSpec> specs_;
+  WeightSpec& add(WeightSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows, uint64_t cols);
+  std::vector<WeightSpec> specs_;
 };
 
 }  // namespace atelier

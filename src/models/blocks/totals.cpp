@@ -30,18 +30,18 @@ Result<std::vector<TokenId>> published_stop_tokens(const Checkpoint& checkpoint)
 
 void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInfo& info,
                 double active_share) {
-  for (const TensorSpec& spec : table.specs()) {
+  for (const WeightSpec& spec : table.specs()) {
     const uint64_t elems = spec.n_experts * spec.rows * spec.cols;
     const auto share = [&](uint64_t total) {
       return static_cast<uint64_t>(static_cast<double>(total) * active_share);
     };
     switch (spec.kind) {
-      case TensorSpec::Kind::kVector:
-      case TensorSpec::Kind::kExpertVectors:
+      case WeightSpec::Kind::kVector:
+      case WeightSpec::Kind::kExpertVectors:
         info.n_params += spec.values->size();
         info.n_active_params += spec.n_experts == 1 ? spec.values->size() : share(spec.values->size());
         break;
-      case TensorSpec::Kind::kMatrix: {
+      case WeightSpec::Kind::kMatrix: {
         if (spec.weight->empty()) break;
         info.n_params += elems;
         info.n_active_params += elems;
@@ -50,7 +50,7 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
         info.bytes_per_token += spec.weight->packed_bytes();
         break;
       }
-      case TensorSpec::Kind::kExpertMatrices: {
+      case WeightSpec::Kind::kExpertMatrices: {
         uint64_t bytes = 0;
         for (const Weight& expert : *spec.expert_weights) bytes += expert.packed_bytes();
         info.n_params += elems;
