@@ -149,7 +149,7 @@ async function nll(options) {
     await sequence.clearHistory();
     // The position before a scored token gives its logits: logit(target), the maximum, and Σ exp(logit − maximum).
     const input = tokens.slice(0, -1).map((id, i) => i + 1 < first ? id : [id, {generateNext: {
-      logits: {filter: {tokens: [tokens[i + 1]], includeMax: true}}, totalLogitWeight: true, options: {temperature: 0}}}]);
+      logits: {filter: {tokens: [tokens[i + 1]], includeTop: 1}}, totalLogitWeight: true, options: {temperature: 0}}}]);
     const output = await sequence.controlledEvaluate(input);
     const losses = [];
     for (let i = first; i < tokens.length; ++i) {
