@@ -10,13 +10,13 @@ namespace atelier::testing {
 namespace {
 
 bool accepts(std::string_view text) {
-  JsonReader in(text);
+  JsonHeaderReader in(text);
   return simdjson::validate_utf8(text.data(), text.size()) && in.skip() && in.end();
 }
 
-TEST(JsonReader, StringsAreUnescaped) {
+TEST(JsonHeaderReader, StringsAreUnescaped) {
   const auto read = [](std::string_view text) -> std::string {
-    JsonReader in(text);
+    JsonHeaderReader in(text);
     const auto string = in.string();
     return string ? std::string(*string) : "error: " + string.error().message;
   };
@@ -30,9 +30,9 @@ TEST(JsonReader, StringsAreUnescaped) {
     EXPECT_TRUE(read(bad).starts_with("error: JSON byte")) << bad;
 }
 
-TEST(JsonReader, IntegersArePlainAndBounded) {
+TEST(JsonHeaderReader, IntegersArePlainAndBounded) {
   const auto read = [](std::string_view text) -> std::optional<uint64_t> {
-    JsonReader in(text);
+    JsonHeaderReader in(text);
     const auto value = in.uint();
     return value && in.end() ? std::optional(*value) : std::nullopt;
   };
@@ -43,25 +43,25 @@ TEST(JsonReader, IntegersArePlainAndBounded) {
     EXPECT_EQ(read(bad), std::nullopt) << bad;
 }
 
-TEST(JsonReader, ErrorsNamePlaceExpectedAndFound) {
-  JsonReader in(R"({"a" 1})");
+TEST(JsonHeaderReader, ErrorsNamePlaceExpectedAndFound) {
+  JsonHeaderReader in(R"({"a" 1})");
   const Status status = in.object([&](std::string_view) { return in.skip(); });
   ASSERT_FALSE(status);
   EXPECT_EQ(status.error().message, "JSON byte 5: expected ':', found '1'");
-  EXPECT_EQ(JsonReader("\x01").end().error().message, "JSON byte 0: expected the end, found byte 0x01");
+  EXPECT_EQ(JsonHeaderReader("\x01").end().error().message, "JSON byte 0: expected the end, found byte 0x01");
 }
 
-TEST(JsonReader, NestingIsBounded) {
-  JsonReader deep("[[[[]]]]");
+TEST(JsonHeaderReader, NestingIsBounded) {
+  JsonHeaderReader deep("[[[[]]]]");
   EXPECT_TRUE(deep.skip(5));
-  JsonReader too_deep("[[[[]]]]");
+  JsonHeaderReader too_deep("[[[[]]]]");
   EXPECT_EQ(too_deep.skip(3).error().code, ErrorCode::kLimit);
   const std::string bomb(10'000'000, '[');
-  EXPECT_EQ(JsonReader(bomb).skip().error().code, ErrorCode::kLimit);
+  EXPECT_EQ(JsonHeaderReader(bomb).skip().error().code, ErrorCode::kLimit);
 }
 
 // Accepts what another parser accepts, on a document, its prefixes and 300,000 mutations of it.
-TEST(JsonReader, AgreesWithAnotherParserAboutWhatIsJson) {
+TEST(JsonHeaderReader, AgreesWithAnotherParserAboutWhatIsJson) {
   const std::string text =
       R"({"a":[1,-2.5,3e-7,0.1E-2,0],"b":{"c":null,"d":[true,false,[],{}]},"e":"x\u00e9\n\"字"} )";
   ASSERT_TRUE(accepts(text));
