@@ -2,7 +2,10 @@
 """Writes tests/data/models/: tiny random checkpoints and the logits the reference implementations make of them.
 
   pip install torch transformers safetensors gguf==0.19.0 numpy
-  python3 tools/model_goldens.py [--only PREFIX] [--out DIR] [--gpt-oss DIR]
+  python3 tools/model_goldens.py [--family NAME …] [--only PREFIX] [--out DIR] [--gpt-oss DIR]
+
+Families: llama and gpt-oss, whose cases are committed, and gpt2, qwen2, qwen3, gemma3, to be committed with their models
+(the tests run every folder they find).
 
 --gpt-oss names a checkout of github.com/openai/gpt-oss; its gpt_oss/torch/model.py is the second reference of the
 gpt-oss cases, which are skipped without it. Prints one row per case: the size, σ of the logits, and how far the logits of
@@ -16,13 +19,14 @@ import sys
 import torch
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
-from goldens import common, gpt_oss_cases, llama_cases  # noqa: E402
+from goldens import common, dense, gpt_oss_cases, llama_cases  # noqa: E402
 
 OUT = pathlib.Path(__file__).resolve().parent.parent / "tests" / "data" / "models"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--family", nargs="+", default=["llama", "gpt-oss"])
     parser.add_argument("--only", default="", help="names that start with this")
     parser.add_argument("--out", type=pathlib.Path, default=OUT)
     parser.add_argument("--gpt-oss", type=pathlib.Path, help="checkout of github.com/openai/gpt-oss")
@@ -30,10 +34,13 @@ def main() -> None:
     torch.set_num_threads(1)  # one summation order, so that a run can be repeated to the bit
     torch.set_grad_enabled(False)
 
-    cases = dict(llama_cases.CASES)
-    if options.gpt_oss is not None:
+    cases = {}
+    if "llama" in options.family:
+        cases |= llama_cases.CASES
+    if "gpt-oss" in options.family and options.gpt_oss is not None:
         cases |= {name: functools.partial(write, checkout=options.gpt_oss)
                   for name, write in gpt_oss_cases.CASES.items()}
+    cases |= {name: case for name, case in dense.CASES.items() if case.family in options.family}
     for name, write in cases.items():
         if not name.startswith(options.only):
             continue

@@ -2,6 +2,7 @@
 import json
 import pathlib
 import shutil
+import tempfile
 
 import numpy as np
 import torch
@@ -98,6 +99,10 @@ def mean_kl(a: np.ndarray, b: np.ndarray) -> float:
     """Mean over positions of KL(softmax b ‖ softmax a), in nats."""
     la, lb = (torch.log_softmax(torch.from_numpy(x.astype(np.float64)), -1) for x in (a, b))
     return float((lb.exp() * (lb - la)).sum(-1).mean())
+
+
+def scratch_folder() -> pathlib.Path:
+    return pathlib.Path(tempfile.mkdtemp(prefix="goldens-"))
 
 
 def fresh_folder(root: pathlib.Path, name: str) -> pathlib.Path:

@@ -1,7 +1,6 @@
 """The committed gpt-oss cases; see llama_cases.py for what a case returns."""
 import copy
 import pathlib
-import tempfile
 
 import numpy as np
 import torch
@@ -21,7 +20,7 @@ MARGIN = 5e-5
 
 def both_references(m: gpt_oss.Model, checkout: pathlib.Path, dtype: torch.dtype) -> tuple[np.ndarray, pathlib.Path]:
     """Logits of transformers, after checking that OpenAI's code gives the same; and a folder in the HF dialect."""
-    scratch = pathlib.Path(tempfile.mkdtemp())
+    scratch = common.scratch_folder()
     hf, original = scratch / "hf", scratch / "original"
     hf.mkdir()
     original.mkdir()
@@ -41,7 +40,7 @@ def variants_of(m: gpt_oss.Model, hf: pathlib.Path) -> dict:
     def changed(edit) -> np.ndarray:
         other = copy.deepcopy(m)
         edit(other)
-        folder = pathlib.Path(tempfile.mkdtemp())
+        folder = common.scratch_folder()
         gpt_oss.write_hf(folder, other)
         return gpt_oss.logits_of_transformers(folder, m.tokens)
 
