@@ -8,8 +8,8 @@
   tools/fidelity.py greedy MODEL --peers DIR             64 greedy tokens of five prompts against llama.cpp's
   tools/fidelity.py self-test                            the comparison itself must notice wrong logits
 
-Needs numpy. DIR lies outside the repository and holds node_modules/node-llama-cpp; see docs/benchmarks.md. Each command ends with
-1 when a bound of docs/benchmarks.md is exceeded.
+Needs numpy. DIR lies outside the repository and holds node_modules/node-llama-cpp; see docs/benchmarks.md. Each
+command ends with 1 when a bound of that page is exceeded.
 """
 import argparse
 import json
@@ -131,7 +131,8 @@ def check_transformers(atelier: Atelier, options) -> bool:
     import torch
     from transformers import AutoModelForCausalLM
     tokens = text_tokens(atelier, options)
-    model = AutoModelForCausalLM.from_pretrained(options.model, dtype="auto", attn_implementation="eager").eval().float()
+    model = AutoModelForCausalLM.from_pretrained(options.model, dtype="auto", attn_implementation="eager")
+    model = model.eval().float()
     with torch.inference_mode():
         truth = model(input_ids=torch.tensor([tokens]), use_cache=False).logits[0].float().numpy()
     reference = Measured(atelier.logits(options.model, tokens, "--reference"), truth)
@@ -155,8 +156,8 @@ def with_jobs(options, command: str, jobs, *arguments) -> list:
 
 
 def perplexity_windows(tokens: list[int], bos: int | None, window: int) -> list[dict]:
-    """As llama-perplexity cuts a text: whole windows, the first token of each replaced by BOS where the model has one; the
-    second half of each is scored."""
+    """As llama-perplexity cuts a text: whole windows, the first token of each replaced by BOS where the model has
+    one; the second half of each is scored."""
     windows = [tokens[i:i + window] for i in range(0, len(tokens) - window + 1, window)]
     if bos is not None:
         windows = [[bos, *w[1:]] for w in windows]
@@ -186,8 +187,8 @@ def check_perplexity(atelier: Atelier, options) -> bool:
 
 
 def check_greedy(atelier: Atelier, options) -> bool:
-    """Feeds llama.cpp's own continuation to atelier, one token at a time (the decode path): up to the first position where
-    our best token is another one, that is our greedy continuation too."""
+    """Feeds llama.cpp's own continuation to atelier, one token at a time (the decode path): up to the first position
+    where our best token is another one, that is our greedy continuation too."""
     prompts = [atelier.tokenize(options.model, text) for text in PROMPTS]
     results = with_jobs(options, "greedy", prompts, "--count", options.count)
     good = True
@@ -200,11 +201,12 @@ def check_greedy(atelier: Atelier, options) -> bool:
         at = int(differing[0])
         gap, their_gap = gap_of_best(logits[at]), theirs["top"][at][0][1] - theirs["top"][at][1][1]
         exact = atelier.logits(options.model, prompt + theirs["tokens"][:at], "--reference")[-1]
-        judge = {int(logits[at].argmax()): "ours", theirs["tokens"][at]: "llama.cpp's"}.get(int(exact.argmax()), "neither")
+        sides = {int(logits[at].argmax()): "ours", theirs["tokens"][at]: "llama.cpp's"}
+        judge = sides.get(int(exact.argmax()), "neither")
         fine = min(gap, their_gap, gap_of_best(exact)) <= GAP_BOUND
         good &= fine
-        print(f"{'close call' if fine else 'DIFFERENT '} at token {at}: {text!r}; the best two logits are {gap:.3f} apart "
-              f"here, {their_gap:.3f} in llama.cpp, {gap_of_best(exact):.3f} in the reference, which takes {judge}")
+        print(f"{'close call' if fine else 'DIFFERENT '} at token {at}: {text!r}; the best two logits are "
+              f"{gap:.3f} apart here, {their_gap:.3f} in llama.cpp, {gap_of_best(exact):.3f} in the reference, which takes {judge}")
     return good
 
 

@@ -4,12 +4,12 @@
   pip install torch transformers safetensors gguf==0.19.0 numpy
   python3 tools/model_goldens.py [--family NAME …] [--only PREFIX] [--out DIR] [--gpt-oss DIR]
 
-Families: llama and gpt-oss, whose cases are committed, and gpt2, qwen2, qwen3, gemma3, to be committed with their models
-(the tests run every folder they find).
+Families: llama and gpt-oss, whose cases are committed, and gpt2, qwen2, qwen3, gemma3, to be committed with their
+models (the tests run every folder they find).
 
 --gpt-oss names a checkout of github.com/openai/gpt-oss; its gpt_oss/torch/model.py is the second reference of the
-gpt-oss cases, which are skipped without it. Prints one row per case: the size, σ of the logits, and how far the logits of
-plausible mistakes lie from the golden, in units of σ.
+gpt-oss cases, which are skipped without it. Prints one row per case: the size, σ of the logits, and how far the logits
+of plausible mistakes lie from the golden, in units of σ.
 """
 import argparse
 import functools

@@ -9,8 +9,8 @@
 //   first-token  --prompt TEXT                                 prints {"event":"token"} as soon as one token exists
 //   tokenize     --text FILE                                   {"tokens":[…]}
 //   greedy       --jobs FILE --count N                         FILE: [[ids…],…]; greedy ids and their top two logits
-//   logits       --jobs FILE                                   FILE: {"tokens":[…],"positions":[…]}; rows [positions][vocab]
-//   nll          --jobs FILE                                   FILE: [{"tokens":[…],"first":i},…]; −ln p of tokens[first…]
+//   logits       --jobs FILE                                   FILE: {"tokens":[…],"positions":[…]}; one row each
+//   nll          --jobs FILE                                   FILE: [{"tokens":[…],"first":i},…]; −ln p from there
 import {createRequire} from "node:module";
 import {readFileSync} from "node:fs";
 import {pathToFileURL} from "node:url";
@@ -21,7 +21,8 @@ function parse_arguments(argv) {
                    prompt: "Hello"};
   for (let i = 1; i < argv.length; i += 2) {
     const name = argv[i].replace(/^--/, "");
-    if (!argv[i].startsWith("--") || argv[i + 1] === undefined) throw new Error(`expected --name value, found ${argv[i]}`);
+    if (!argv[i].startsWith("--") || argv[i + 1] === undefined)
+      throw new Error(`expected --name value, found ${argv[i]}`);
     options[name] = typeof options[name] === "number" ? Number(argv[i + 1]) : argv[i + 1];
   }
   options.modules ??= process.env.ATELIER_PEER_MODULES;
@@ -49,7 +50,8 @@ function peak_rss_bytes() {
 
 async function open_context(options, context_size) {
   const {getLlama, LlamaLogLevel} = await load_binding(options.modules);
-  const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error, maxThreads: options.threads});
+  const llama = await getLlama({gpu: false, build: "never", logLevel: LlamaLogLevel.error,
+                                maxThreads: options.threads});
   const model = await llama.loadModel({modelPath: options.model, gpuLayers: 0});
   const context = await model.createContext({contextSize: context_size, batchSize: options.batch,
                                              threads: {ideal: options.threads, min: options.threads},
@@ -119,7 +121,8 @@ async function greedy(options) {
     const top = [];
     let input = prompt;
     while (tokens.length < options.count) {
-      const wanted = {generateNext: {token: true, logits: {filter: {tokens: [], includeTop: 2}}, options: {temperature: 0}}};
+      const wanted = {generateNext: {token: true, logits: {filter: {tokens: [], includeTop: 2}},
+                                     options: {temperature: 0}}};
       const output = await sequence.controlledEvaluate([...input.slice(0, -1), [input.at(-1), wanted]]);
       const next = output[input.length - 1].next;
       tokens.push(next.token);
@@ -135,7 +138,8 @@ async function logits(options) {
   const {tokens, positions} = JSON.parse(readFileSync(options.jobs, "utf8"));
   const {sequence} = await open_context(options, tokens.length + 8);
   const wanted = new Set(positions);
-  const input = tokens.map((id, i) => wanted.has(i) ? [id, {generateNext: {logits: true, options: {temperature: 0}}}] : id);
+  const all = {generateNext: {logits: true, options: {temperature: 0}}};
+  const input = tokens.map((id, i) => wanted.has(i) ? [id, all] : id);
   const output = await sequence.controlledEvaluate(input);
   const row = (p) => [...output[p].next.logits.entries()].sort((a, b) => a[0] - b[0]).map((entry) => entry[1]);
   return {logits: positions.map(row), library: loaded_variant()};

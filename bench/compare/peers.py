@@ -49,8 +49,8 @@ class Finished:
 
 
 class Runner:
-    """Starts programs, one at a time. `realtime` puts them on the round-robin real-time class (as root): where others use
-    the machine, engines that spin otherwise lose their cores at every turn and the figures mean nothing."""
+    """Starts programs, one at a time. `realtime` puts them on the round-robin real-time class (as root): where others
+    use the machine, engines that spin otherwise lose their cores at every turn and the figures mean nothing."""
 
     def __init__(self, realtime: bool = False, timeout_s: float = 1800):
         self.realtime, self.timeout_s = realtime, timeout_s
@@ -123,7 +123,7 @@ class NodeLlamaCpp:
 
 
 class LlamaBench:
-    """llama.cpp's own llama-bench, built outside this repository, and with it llama-batched-bench if it lies beside."""
+    """llama.cpp's own llama-bench, built outside this repository, and llama-batched-bench if it lies beside it."""
 
     def __init__(self, binary: pathlib.Path, threads: int, name: str = "llama.cpp (llama-bench)", flags: tuple = ()):
         self.name, self.binary, self.threads, self.flags = name, binary, threads, flags
@@ -152,7 +152,7 @@ class LlamaBench:
 
 
 class IkLlamaBench(LlamaBench):
-    """ik_llama.cpp's fork of it: flags for its fused experts, run-time repacking and attention; no depth for prefill."""
+    """ik_llama.cpp's fork of it: fused experts, repacking on loading, its attention; no depth for prefill."""
 
     def __init__(self, binary: pathlib.Path, threads: int):
         super().__init__(binary, threads, "ik_llama.cpp", ("-fmoe", 1, "-rtr", 1, "-fa", 1))

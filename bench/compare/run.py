@@ -66,8 +66,7 @@ def engines_of(options: argparse.Namespace) -> list:
 
 
 def measure_row(engines: list, runner: peers.Runner, model: pathlib.Path, row: Row, rounds: int) -> dict:
-    """{engine: {"samples", "median", "best", "spread", …}}; engines take turns, so that a change of the machine hits all.
-    """
+    """{engine: {"samples", "median", "best", "spread", …}}; engines take turns, so that all see the same machine."""
     taking_part = [e for e in engines if e.supports(row)]
     samples: dict[str, list[peers.Sample]] = {e.name: [] for e in taking_part}
     failures: dict[str, str] = {}
@@ -120,7 +119,8 @@ def markdown(report: dict) -> str:
     lines = []
     for model in report["models"]:
         names = report["engines"]
-        lines += [f"### {model['name']}", "", f"| | {' | '.join(names)} | of the limit |", "|---" * (len(names) + 2) + "|"]
+        lines += [f"### {model['name']}", "", f"| | {' | '.join(names)} | of the limit |",
+                  "|---" * (len(names) + 2) + "|"]
         for entry in model["rows"]:
             row, results = Row(**entry["row"]), entry["results"]
             ours = results.get("atelier")
@@ -132,8 +132,8 @@ def markdown(report: dict) -> str:
         lines += [f"| peak memory, MB | {' | '.join(f'{p / 1e6:.0f}' if p else '–' for p in peak)} | |", ""]
     machine = report["machine"]
     limits = machine.get("limits")
-    lines.append(f"{machine['processor']}, {report['threads']} threads, {report['rounds']} rounds in turns; median tok/s "
-                 "(half the range), in bold how many times faster atelier is."
+    lines.append(f"{machine['processor']}, {report['threads']} threads, {report['rounds']} rounds in turns; median "
+                 "tok/s (half the range), in bold how many times faster atelier is."
                  + (f" Limits measured in the same run: {limits['read_gb_s']:.1f} GB/s read, "
                     f"{limits['int8_tops']:.2f} int8 Tops." if limits else ""))
     return "\n".join(lines) + "\n"

@@ -1,5 +1,5 @@
-"""gpt-oss in its three dialects, against two references in float32: transformers' GptOssForCausalLM, reading the Hugging Face
-files, and OpenAI's gpt_oss/torch/model.py, reading the `original` files. Both dequantise MXFP4 themselves."""
+"""gpt-oss in its three dialects, against two references in float32: transformers' GptOssForCausalLM, reading the
+Hugging Face files, and OpenAI's gpt_oss/torch/model.py, reading the `original` files. Both dequantise MXFP4 themselves."""
 import dataclasses
 import pathlib
 import sys

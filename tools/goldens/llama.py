@@ -165,7 +165,8 @@ def rope_divisors(shape: Shape) -> torch.Tensor | None:
     return torch.tensor(out, dtype=torch.float32)
 
 
-def write_gguf(path: pathlib.Path, shape: Shape, tensors: dict[str, torch.Tensor], format_of) -> dict[str, torch.Tensor]:
+def write_gguf(path: pathlib.Path, shape: Shape, tensors: dict[str, torch.Tensor],
+               format_of) -> dict[str, torch.Tensor]:
     """`format_of(gguf name)` names a format or gives a finished Stored; vectors are F32. Returns the decoded values
     under Hugging Face's names, in Hugging Face's row order."""
     file = gguf_file.File(path, "llama", shape.vocab)
