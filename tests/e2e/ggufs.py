@@ -69,8 +69,8 @@ class Reader:
             self.at += self.SIZES[kind]
 
 
-def enormous(source: Path, target: Path, factor: int) -> int:
-    """A copy of a llama GGUF whose feed-forward width is `factor` times as large, with no weights in it.
+def enormous(source: Path, target: Path, width_factor: int, layers: int) -> int:
+    """A copy of a llama GGUF with `layers` layers, feed-forward `width_factor` times as wide, without weights.
 
     The head is consistent and the file as long as it says, but sparse. Returns the bytes it claims to hold.
     """
@@ -85,27 +85,35 @@ def enormous(source: Path, target: Path, factor: int) -> int:
         kind = reader.number("I")
         value_at = reader.at
         reader.skip(kind)
-        if key == "llama.feed_forward_length":
-            width, = struct.unpack_from("<I", reader.data, value_at)
-            pairs.append(string(key) + struct.pack("<II", UINT32, width * factor))
+        changed = {"llama.feed_forward_length": lambda width: width * width_factor,
+                   "llama.block_count": lambda _: layers}.get(key)
+        if changed:
+            value, = struct.unpack_from("<I", reader.data, value_at)
+            pairs.append(string(key) + struct.pack("<II", UINT32, changed(value)))
         else:
             pairs.append(reader.data[begin:reader.at])
-    tensors, offset = [], 0
+
+    wanted = []  # (name, shape); every layer is like the first
     for _ in range(n_tensors):
         name = reader.string()
         shape = [reader.number("Q") for _ in range(reader.number("I"))]
-        kind = reader.number("I")
-        reader.number("Q")
+        reader.at += 12  # kind, offset
         if ".ffn_gate." in name or ".ffn_up." in name:
-            shape[1] *= factor
+            shape[1] *= width_factor
         elif ".ffn_down." in name:
-            shape[0] *= factor
-        kind = F32 if len(shape) == 1 else Q4_1
-        elements = shape[0] * (shape[1] if len(shape) > 1 else 1)
-        tensors.append(tensor(name, shape, kind, offset))
-        offset += (elements * 4 if kind == F32 else elements // 32 * 20) + ALIGNMENT - 1
-        offset -= offset % ALIGNMENT
-    head = padded(header(version, n_tensors, pairs) + b"".join(tensors))
+            shape[0] *= width_factor
+        if name.startswith("blk.0."):
+            wanted += [(name.replace("blk.0.", f"blk.{layer}."), shape) for layer in range(layers)]
+        elif not name.startswith("blk."):
+            wanted.append((name, shape))
+
+    tensors, offset = [], 0
+    for name, shape in wanted:
+        matrix = len(shape) > 1
+        tensors.append(tensor(name, shape, Q4_1 if matrix else F32, offset))
+        offset += shape[0] * shape[1] // 32 * 20 if matrix else shape[0] * 4
+        offset += -offset % ALIGNMENT
+    head = padded(header(version, len(tensors), pairs) + b"".join(tensors))
     with open(target, "wb") as file:
         file.write(head)
         file.truncate(len(head) + offset)

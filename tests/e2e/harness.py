@@ -6,6 +6,7 @@ starter model is pulled once a run, into a store that tests only read.
 
 import json
 import os
+import resource
 import shutil
 import signal
 import subprocess
@@ -91,14 +92,20 @@ def environment(home: Path, data_home: Path, extra: dict[str, str]) -> dict[str,
     return kept | {"HOME": str(home), "XDG_DATA_HOME": str(data_home), "TMPDIR": str(temporary)} | extra
 
 
-def start(*arguments, home: Path, data_home: Path, env=None, cwd=None, stdin=subprocess.PIPE) -> subprocess.Popen:
+def start(*arguments, home: Path, data_home: Path, env=None, cwd=None, stdin=subprocess.PIPE,
+          data_limit: int | None = None) -> subprocess.Popen:
+    """`data_limit`: bytes of private memory the program may have (file mappings do not count)."""
+    def limit() -> None:
+        resource.setrlimit(resource.RLIMIT_DATA, (data_limit, data_limit))
+
     return subprocess.Popen([World.binary, *map(str, arguments)], stdin=stdin, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, cwd=cwd or home, env=environment(home, data_home, env or {}))
+                            stderr=subprocess.PIPE, cwd=cwd or home, env=environment(home, data_home, env or {}),
+                            preexec_fn=limit if data_limit else None)
 
 
-def run(*arguments, home: Path, data_home: Path, stdin: bytes = b"", env=None, cwd=None) -> Outcome:
+def run(*arguments, stdin: bytes = b"", **options) -> Outcome:
     begin = time.monotonic()
-    process = start(*arguments, home=home, data_home=data_home, env=env, cwd=cwd)
+    process = start(*arguments, **options)
     try:
         out, err = process.communicate(stdin, timeout=TIMEOUT_S)
     except subprocess.TimeoutExpired:
@@ -116,10 +123,9 @@ class EndToEnd(unittest.TestCase):
         self.addCleanup(shutil.rmtree, self.home, ignore_errors=True)
         self.own_data = self.home / ".local" / "share"
 
-    def atelier(self, *arguments, stdin: bytes = b"", env=None, cwd=None, starter=True) -> Outcome:
+    def atelier(self, *arguments, starter=True, **options) -> Outcome:
         """Runs a command on the shared store, or with starter=False on an empty one of the test's own."""
-        data_home = World.data_home if starter else self.own_data
-        return run(*arguments, home=self.home, data_home=data_home, stdin=stdin, env=env, cwd=cwd)
+        return run(*arguments, home=self.home, data_home=World.data_home if starter else self.own_data, **options)
 
     def ok(self, *arguments, **options) -> Outcome:
         done = self.atelier(*arguments, **options)
