@@ -33,7 +33,9 @@ void Weight::pack(ThreadPool& pool) {
 }
 
 size_t Weight::packed_bytes() const {
-  return is_packed() ? packed_->bytes() : atelier::packed_bytes(dtype(), rows(), cols());
+  return is_packed() ? packed_->bytes() : atelier::packed_bytes(dtype(), source_.rows, cols());
 }
+
+size_t Weight::streamed_bytes() const { return atelier::streamed_bytes(dtype(), rows(), cols()); }
 
 }  // namespace atelier

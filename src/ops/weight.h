@@ -46,7 +46,8 @@ class Weight {
   void pack(class ThreadPool& pool);
   bool is_packed() const { return packed_ != nullptr; }
   const PackedWeight& packed() const { return *packed_; }
-  size_t packed_bytes() const;  // memory the packed form takes or would take
+  size_t packed_bytes() const;    // memory the packed form takes or would take
+  size_t streamed_bytes() const;  // what one product reads of it; more where rows are used in place
 
  private:
   WeightSource source_;

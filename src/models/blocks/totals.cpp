@@ -44,19 +44,21 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
       case WeightSpec::Kind::kMatrix: {
         if (spec.weight->empty()) break;
         info.n_params += elems;
-        info.n_active_params += elems;
         if (!spec.matrix_options.streamed) break;
+        info.n_active_params += elems;
         info.packed_bytes += spec.weight->packed_bytes();
-        info.bytes_per_token += spec.weight->packed_bytes();
+        info.bytes_per_token += spec.weight->streamed_bytes();
         break;
       }
       case WeightSpec::Kind::kExpertMatrices: {
-        uint64_t bytes = 0;
-        for (const Weight& expert : *spec.expert_weights) bytes += expert.packed_bytes();
+        uint64_t streamed = 0;
+        for (const Weight& expert : *spec.expert_weights) {
+          streamed += expert.streamed_bytes();
+          info.packed_bytes += expert.packed_bytes();
+        }
         info.n_params += elems;
         info.n_active_params += share(elems);
-        info.packed_bytes += bytes;
-        info.bytes_per_token += share(bytes);
+        info.bytes_per_token += share(streamed);
         break;
       }
     }
@@ -67,8 +69,9 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
 void tie_head(const Weight& embedding, Weight& head, ModelInfo& info) {
   if (!head.empty()) return;
   head = Weight(embedding.source());
+  info.n_active_params += head.rows() * head.cols();
   info.packed_bytes += head.packed_bytes();
-  info.bytes_per_token += head.packed_bytes();
+  info.bytes_per_token += head.streamed_bytes();
 }
 
 }  // namespace atelier

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 
+#include "base/buffer.h"
 #include "base/checked.h"
 
 #undef HWY_TARGET_INCLUDE
@@ -32,7 +33,7 @@ struct Panels {
   size_t total() const { return count * rows; }
 };
 Panels panels_of(size_t n_rows) {
-  const size_t count = (n_rows + kPanelRows - 1) / kPanelRows;
+  const size_t count = n_rows <= kMaxPanelRows ? 1 : (n_rows + kPanelRows - 1) / kPanelRows;
   return {count, (n_rows + count - 1) / count};
 }
 
@@ -149,71 +150,110 @@ void softmax_page(const Split& split, size_t page_start, float* scores, Attentio
   }
 }
 
-// One page, its keys and values in T; slots: what the tile sees of it.
+// What the rows of a panel see of a page between them; what a row does not see has weight 0.
+Slots panel_slots(const Split& split, size_t panel, size_t page_start) {
+  const size_t first = panel * split.panels.rows;
+  const size_t last = std::min(first + split.panels.rows, split.tile.n_rows) - 1;
+  return slots_of({split.keys[first].first, split.keys[last].end}, page_start);
+}
+
+// The keys and values of a kv head in one page, and what to fetch meanwhile.
 template <class T>
-void attend_page(const Split& split, size_t page_start, Slots slots, const T* k, const T* v, size_t v_stride,
-                 const AttentionScratch& scratch, AttentionState state) {
-  const AttentionTile& tile = split.tile;
+struct StoredPage {
+  size_t start;  // its first position
+  const T* k;    // [k_dim][kKvPageTokens]
+  const T* v;    // [kKvPageTokens][v_stride]
+  size_t v_stride;
+  const std::byte* next;  // the head's part of the following page, or null
+  size_t next_bytes;
+};
+
+// Brings the panel's share of the next page towards the core; its conversion finds it in L2.
+template <class T>
+void prefetch_share(const StoredPage<T>& page, size_t panel, size_t n_panels) {
+  if (page.next == nullptr) return;
+  const size_t lines = page.next_bytes / kCacheLineBytes;
+  for (size_t i = panel * lines / n_panels; i < (panel + 1) * lines / n_panels; ++i)
+    __builtin_prefetch(page.next + i * kCacheLineBytes, 0, 2);
+}
+
+// Panels that see nothing of the page are left as they are.
+template <class T>
+void attend_page(const Split& split, const StoredPage<T>& page, const AttentionScratch& scratch,
+                 AttentionState state) {
   const Panels panels = split.panels;
-  const size_t k_dim = tile.kv.k_dim, o_stride = AttentionState::v_stride(tile.kv);
-  const auto panel_scores_of = PanelProducts<T>::kScores[panels.rows];
-  for (size_t panel = 0; panel < panels.count; ++panel)
-    panel_scores_of(scratch.q + panel * panels.rows * k_dim, k, k_dim, slots.lo / kLanes,
-                    (slots.hi + kLanes - 1) / kLanes, scratch.scores + panel * panels.rows * kKvPageTokens);
-  HWY_ALIGN float correction[kAttentionTileRows] = {};
-  softmax_page(split, page_start, scratch.scores, state, correction);
-  const auto panel_values_of = PanelProducts<T>::kValues[panels.rows];
+  const size_t k_dim = split.tile.kv.k_dim, o_stride = AttentionState::v_stride(split.tile.kv);
+  const size_t n_columns = round_to_lanes(split.tile.kv.v_dim);
   for (size_t panel = 0; panel < panels.count; ++panel) {
+    prefetch_share(page, panel, panels.count);
+    const Slots slots = panel_slots(split, panel, page.start);
+    if (slots.lo == slots.hi) continue;
     const size_t row = panel * panels.rows;
-    panel_values_of({scratch.scores + row * kKvPageTokens, slots.lo, slots.hi, correction + row, v, v_stride,
-                     state.o + row * o_stride, o_stride},
-                    round_to_lanes(tile.kv.v_dim));
+    PanelProducts<T>::kScores[panels.rows](scratch.q + row * k_dim, page.k, k_dim, slots.lo / kLanes,
+                                           (slots.hi + kLanes - 1) / kLanes,
+                                           scratch.scores + row * kKvPageTokens);
+  }
+  HWY_ALIGN float correction[kAttentionTileRows] = {};
+  softmax_page(split, page.start, scratch.scores, state, correction);
+  for (size_t panel = 0; panel < panels.count; ++panel) {
+    const Slots slots = panel_slots(split, panel, page.start);
+    if (slots.lo == slots.hi) continue;
+    const size_t row = panel * panels.rows;
+    PanelProducts<T>::kValues[panels.rows](
+        {scratch.scores + row * kKvPageTokens, slots.lo, slots.hi, correction + row, page.v, page.v_stride,
+         state.o + row * o_stride, o_stride},
+        n_columns);
   }
 }
 
 // Chooses between reading the page where it lies and converting it to float32 first. Both give the same bits.
 template <class T>
-void attend_stored_page(const Split& split, size_t page_start, Slots slots, const T* k, const T* v,
-                        const AttentionScratch& scratch, AttentionState state) {
+void attend_stored_page(const Split& split, StoredPage<T> page, const AttentionScratch& scratch,
+                        AttentionState state) {
   constexpr bool kIsFloat = std::is_same_v<T, float>;
   const KvGeometry& kv = split.tile.kv;
-  const size_t v_dim = kv.v_dim, v_stride = AttentionState::v_stride(kv);
   if constexpr (kIsFloat || kLoadsHalf) {
     const bool once = split.panels.count == 1;
-    if ((kIsFloat || once) && v_dim % kLanes == 0)
-      return attend_page(split, page_start, slots, k, v, v_dim, scratch, state);
+    if ((kIsFloat || once) && kv.v_dim % kLanes == 0) return attend_page(split, page, scratch, state);
   }
+  const Slots slots = slots_of(split.tile.keys(), page.start);
+  const size_t v_stride = AttentionState::v_stride(kv);
+  convert_values(page.v, kv.v_dim, slots.lo, slots.hi, scratch.v, v_stride);
   const float* keys = scratch.k;
   if constexpr (kIsFloat) {
-    keys = k;
+    keys = page.k;
   } else {
-    convert(k, scratch.k, kv.k_dim * kKvPageTokens);
+    convert(page.k, scratch.k, kv.k_dim * kKvPageTokens);
   }
-  convert_values(v, v_dim, slots.lo, slots.hi, scratch.v, v_stride);
-  attend_page<float>(split, page_start, slots, keys, scratch.v, v_stride, scratch, state);
+  attend_page<float>(split, {page.start, keys, scratch.v, v_stride, page.next, page.next_bytes}, scratch,
+                     state);
+}
+
+template <class T>
+void attend_pages(const AttentionTile& tile, KeyRange keys, const AttentionScratch& scratch,
+                  AttentionState state) {
+  const Split split(tile);
+  const size_t k_offset = tile.kv.k_offset(tile.kv_head);
+  for (size_t start = keys.first / kKvPageTokens * kKvPageTokens; start < keys.end; start += kKvPageTokens) {
+    std::byte* const* at = &tile.pages[start / kKvPageTokens - tile.first_page];
+    const std::byte* k = *at + k_offset;
+    const std::byte* next = start + kKvPageTokens < keys.end ? at[1] + k_offset : nullptr;
+    attend_stored_page<T>(split,
+                          {start, reinterpret_cast<const T*>(k),
+                           reinterpret_cast<const T*>(*at + tile.kv.v_offset(tile.kv_head)), tile.kv.v_dim,
+                           next, tile.kv.head_bytes()},
+                          scratch, state);
+  }
 }
 
 void attention_split(const AttentionTile& tile, size_t index, const AttentionScratch& scratch,
                      AttentionState state) {
   attention_clear(tile.kv, tile.n_rows, state);
-  const Split split(tile);
-  const KeyRange keys = tile.keys();
   const size_t split_start = index * kAttentionSplitKeys;
-  const size_t first = std::max(keys.first, split_start) / kKvPageTokens * kKvPageTokens;
-  const size_t end = std::min(keys.end, split_start + kAttentionSplitKeys);
-  for (size_t page_start = first; page_start < end; page_start += kKvPageTokens) {
-    const Slots slots = slots_of(keys, page_start);
-    const std::byte* page = tile.pages[page_start / kKvPageTokens - tile.first_page];
-    const std::byte* k = page + tile.kv.k_offset(tile.kv_head);
-    const std::byte* v = page + tile.kv.v_offset(tile.kv_head);
-    if (tile.kv.type == KvType::kF32) {
-      attend_stored_page(split, page_start, slots, reinterpret_cast<const float*>(k),
-                         reinterpret_cast<const float*>(v), scratch, state);
-    } else {
-      attend_stored_page(split, page_start, slots, reinterpret_cast<const Half*>(k),
-                         reinterpret_cast<const Half*>(v), scratch, state);
-    }
-  }
+  const KeyRange keys = {std::max(tile.keys().first, split_start),
+                         std::min(tile.keys().end, split_start + kAttentionSplitKeys)};
+  if (tile.kv.type == KvType::kF32) return attend_pages<float>(tile, keys, scratch, state);
+  attend_pages<Half>(tile, keys, scratch, state);
 }
 
 // With `total` empty this copies `split` exactly; with a row of `split` empty it leaves the row of `total`.
@@ -300,7 +340,7 @@ AttentionScratch AttentionScratch::at(float* memory, const KvGeometry& kv) {
 }
 
 void attention_clear(const KvGeometry& kv, size_t n_rows, AttentionState state) {
-  const size_t rows = round_up(n_rows, kCacheLineFloats);
+  const size_t rows = AttentionState::padded_rows(n_rows);
   std::fill_n(state.o, rows * AttentionState::v_stride(kv), 0.0f);
   std::fill_n(state.max, rows, -std::numeric_limits<float>::infinity());
   std::fill_n(state.sum, rows, 0.0f);

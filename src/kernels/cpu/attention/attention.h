@@ -15,8 +15,8 @@
 
 namespace atelier::kernels {
 
-// 64 rows amortise the conversion of a page to float32, and their scores (16 KiB) fit L1 beside it.
-inline constexpr size_t kAttentionTileRows = 64;
+// Enough rows to amortise the conversion of a page to float32; 32 panels of 6.
+inline constexpr size_t kAttentionTileRows = 192;
 // Small enough to keep several cores busy at short contexts; folding costs 1/256 of the value products.
 inline constexpr size_t kAttentionSplitKeys = 4 * kKvPageTokens;
 
@@ -58,22 +58,20 @@ struct AttentionTile {
 // Online softmax of a tile's rows over some keys: o = Σ 2^(s − max) · v, sum = Σ 2^(s − max), s in units of
 // log2. A row that has seen no key has max = −∞, sum = 0, o = 0.
 struct AttentionState {
-  float* o = nullptr;    // [kAttentionTileRows, v_stride]
-  float* max = nullptr;  // [kAttentionTileRows]
-  float* sum = nullptr;  // [kAttentionTileRows]
+  float* o = nullptr;    // [padded_rows, v_stride]
+  float* max = nullptr;  // [padded_rows]
+  float* sum = nullptr;  // [padded_rows]
 
   static size_t v_stride(const KvGeometry& kv) { return (kv.v_dim + 15) / 16 * 16; }
-  // Rows are computed in panels: up to 7 more than asked for are written.
+  // Rows are computed in panels, which may reach up to 5 rows past the last one.
+  static size_t padded_rows(size_t n_rows) { return (n_rows + 5 + 15) / 16 * 16; }
   static size_t n_floats(const KvGeometry& kv, size_t n_rows) {
-    return round_rows(n_rows) * (v_stride(kv) + 2);
+    return padded_rows(n_rows) * (v_stride(kv) + 2);
   }
   static AttentionState at(float* memory, const KvGeometry& kv, size_t n_rows) {
-    float* max = memory + round_rows(n_rows) * v_stride(kv);
-    return {memory, max, max + round_rows(n_rows)};
+    float* max = memory + padded_rows(n_rows) * v_stride(kv);
+    return {memory, max, max + padded_rows(n_rows)};
   }
-
- private:
-  static size_t round_rows(size_t n_rows) { return (n_rows + 15) / 16 * 16; }
 };
 
 // Working memory of one thread.

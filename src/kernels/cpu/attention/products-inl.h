@@ -10,15 +10,17 @@ HWY_BEFORE_NAMESPACE();
 namespace atelier::kernels::HWY_NAMESPACE {
 namespace {
 
-// Rows of a panel: with 32 registers 8 rows of 2 vectors accumulate in 16, enough chains to hide 4 cycles of
-// FMA latency on 2 ports twice over; K and V vectors and broadcasts have room beside them.
-constexpr size_t kPanelRows = kManyRegisters ? 8 : 4;
-constexpr size_t kAccumulators = kManyRegisters ? 16 : 8;
+// A product of R rows and V vectors holds R · V accumulators, V vectors of K or V and one broadcast. 6 rows
+// of 4 vectors (32 registers) or of 2 (16 registers) load least per multiply-add; a tile of one panel takes 7
+// or 8 rows too rather than read the page twice.
+constexpr size_t kRegisters = kManyRegisters ? 32 : 16;
+constexpr size_t kPanelRows = 6;
+constexpr size_t kMaxPanelRows = kManyRegisters ? 8 : 6;
 constexpr size_t kPageVecs = kKvPageTokens / kLanes;
 
-// Vectors per row: as many as the accumulators allow.
+// Vectors per row: as many as the registers allow.
 constexpr size_t panel_vecs(size_t rows, size_t limit) {
-  return std::min(limit, std::bit_floor(kAccumulators / rows));
+  return std::min(limit, std::bit_floor((kRegisters - 1) / (rows + 1)));
 }
 
 using Half = hwy::float16_t;
@@ -63,6 +65,7 @@ void panel_scores(const float* HWY_RESTRICT q, const T* HWY_RESTRICT k, size_t k
       for (size_t j = 0; j < V; ++j) acc[r][j] = hn::Zero(d);
     }
     const T* key = k + block * kLanes;
+    ATELIER_UNROLL_4
     for (size_t i = 0; i < k_dim; ++i) {
       VecF keys[V];
       ATELIER_UNROLL
@@ -108,6 +111,7 @@ HWY_INLINE void value_columns(const ValueBlock<T>& block, size_t column) {
       acc[r][j] = hn::Mul(hn::LoadU(d, block.o + r * block.o_stride + column + j * kLanes), correction);
   }
   const float* HWY_RESTRICT p = block.p;
+  ATELIER_UNROLL_4
   for (size_t t = block.lo; t < block.hi; ++t) {
     const T* HWY_RESTRICT row = block.v + t * block.v_stride + column;
     VecF values[V];
@@ -147,7 +151,7 @@ struct PanelProducts {
   using Values = void (*)(const ValueBlock<T>&, size_t);
 #define ATELIER_PANEL_ROWS(f) \
   {nullptr, f<1, T>, f<2, T>, f<3, T>, f<4, T>, f<5, T>, f<6, T>, f<7, T>, f<8, T>}
-#define ATELIER_FEW_PANEL_ROWS(f) {nullptr, f<1, T>, f<2, T>, f<3, T>, f<4, T>}
+#define ATELIER_FEW_PANEL_ROWS(f) {nullptr, f<1, T>, f<2, T>, f<3, T>, f<4, T>, f<5, T>, f<6, T>}
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON
   static constexpr Scores kScores[] = ATELIER_PANEL_ROWS(panel_scores);
   static constexpr Values kValues[] = ATELIER_PANEL_ROWS(panel_values);

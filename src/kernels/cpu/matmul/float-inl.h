@@ -21,7 +21,8 @@ template <PackedLayout kLayout, int kTokens>
 void multiply_float(const uint8_t* panel, size_t cols, const float* x, size_t width, float* acc) {
   constexpr size_t kBytes = kLayout == PackedLayout::kF32 ? 64 : 32;
   Floats even[kTokens], odd[kTokens];
-  ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
     even[t] = load_floats(acc + 32 * t);
     odd[t] = load_floats(acc + 32 * t + 16);
   }
@@ -30,16 +31,19 @@ void multiply_float(const uint8_t* panel, size_t cols, const float* x, size_t wi
     __builtin_prefetch(panel + kBytes * k + 2048);
     if constexpr (kBytes == 64) __builtin_prefetch(panel + kBytes * k + 2048 + 64);
     const Floats w0 = load_even<kLayout>(panel, k), w1 = load_odd<kLayout>(panel, k);
-    ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) {
       even[t] = multiply_add(w0, set_floats(x[t]), even[t]);
       odd[t] = multiply_add(w1, set_floats(x[width + static_cast<size_t>(t)]), odd[t]);
     }
   }
   if (k < cols) {
     const Floats w0 = load_even<kLayout>(panel, k);
-    ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) even[t] = multiply_add(w0, set_floats(x[t]), even[t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) even[t] = multiply_add(w0, set_floats(x[t]), even[t]);
   }
-  ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) {
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
     store_floats(acc + 32 * t, even[t]);
     store_floats(acc + 32 * t + 16, odd[t]);
   }

@@ -17,4 +17,7 @@ void fill(MatmulKernels& kernels);
 namespace matmul_avx512 {
 void fill(MatmulKernels& kernels);
 }
+namespace matmul_amx {
+void fill(MatmulKernels& kernels);  // replaces what tiles do better
+}
 }  // namespace atelier

@@ -34,8 +34,10 @@ ATELIER_INLINE Bytes look_up_high(Bytes v, Table table) {
 
 template <int kLeft>
 ATELIER_INLINE __m256i shift_bits(__m256i v) {
-  if constexpr (kLeft >= 0) return _mm256_slli_epi16(v, kLeft);
-  else return _mm256_srli_epi16(v, -kLeft);
+  if constexpr (kLeft >= 0)
+    return _mm256_slli_epi16(v, kLeft);
+  else
+    return _mm256_srli_epi16(v, -kLeft);
 }
 template <int kLeft, int kMask>
 ATELIER_INLINE Bytes or_shifted(Bytes w, Bytes bits) {
@@ -78,6 +80,9 @@ ATELIER_INLINE Ints dot(Ints sum, Bytes w, const int8_t* four) {
   if constexpr (kWide) return {dot_wide(sum.lo, w.lo, a), dot_wide(sum.hi, w.hi, a)};
   return {dot_narrow(sum.lo, w.lo, a), dot_narrow(sum.hi, w.hi, a)};
 }
+ATELIER_INLINE Ints add_ints(Ints a, Ints b) {
+  return {_mm256_add_epi32(a.lo, b.lo), _mm256_add_epi32(a.hi, b.hi)};
+}
 ATELIER_INLINE Floats to_floats(Ints v) { return {_mm256_cvtepi32_ps(v.lo), _mm256_cvtepi32_ps(v.hi)}; }
 
 ATELIER_INLINE Floats set_floats(float v) { return {_mm256_set1_ps(v), _mm256_set1_ps(v)}; }
@@ -119,6 +124,58 @@ ATELIER_INLINE __m256 e8m0_half(__m256i e) {
 }
 ATELIER_INLINE Floats load_e8m0_half(const uint8_t* p) {
   return {e8m0_half(_mm256_cvtepu8_epi32(load8(p))), e8m0_half(_mm256_cvtepu8_epi32(load8(p + 8)))};
+}
+
+// 16 bytes of each of 16 rows: vector j holds bytes 4j … 4j + 3, row by row.
+ATELIER_INLINE void load_rows(const RowPointers& p, Bytes (&v)[4]) {
+  __m256i out[4][2];
+#pragma GCC unroll 2
+  for (size_t half = 0; half < 2; ++half) {
+    __m256i rows[4];  // rows[i]: row 8·half + i, and above it row 8·half + 4 + i
+#pragma GCC unroll 4
+    for (size_t i = 0; i < 4; ++i) {
+      const uint8_t* first = half == 0 ? p.row[i] : p.row[i] + 2 * p.stride4;
+      const uint8_t* second = half == 0 ? p.row[i] + p.stride4 : p.row[i] + p.stride12;
+      rows[i] = _mm256_inserti128_si256(_mm256_castsi128_si256(load16(first)), load16(second), 1);
+    }
+    const __m256i low01 = _mm256_unpacklo_epi32(rows[0], rows[1]),
+                  high01 = _mm256_unpackhi_epi32(rows[0], rows[1]);
+    const __m256i low23 = _mm256_unpacklo_epi32(rows[2], rows[3]),
+                  high23 = _mm256_unpackhi_epi32(rows[2], rows[3]);
+    out[0][half] = _mm256_unpacklo_epi64(low01, low23);
+    out[1][half] = _mm256_unpackhi_epi64(low01, low23);
+    out[2][half] = _mm256_unpacklo_epi64(high01, high23);
+    out[3][half] = _mm256_unpackhi_epi64(high01, high23);
+  }
+#pragma GCC unroll 4
+  for (int j = 0; j < 4; ++j) v[j] = {out[j][0], out[j][1]};
+}
+// Of each row's four bytes: the nibbles of the first two in order, and those of the last two.
+ATELIER_INLINE __m256i spread_nibbles(__m256i v, __m256i doubled, Table table) {
+  const __m256i twice = _mm256_shuffle_epi8(v, doubled);  // bytes a a b b of each row
+  const __m256i mask = _mm256_set1_epi16(0x000f), high = _mm256_set1_epi16(0x0f00);
+  const __m256i codes =
+      _mm256_or_si256(_mm256_and_si256(twice, mask), _mm256_and_si256(_mm256_srli_epi16(twice, 4), high));
+  return _mm256_shuffle_epi8(table, codes);
+}
+ATELIER_INLINE void look_up_pairs(Bytes v, Table table, Bytes& first, Bytes& second) {
+  const __m256i front = _mm256_setr_epi8(0, 0, 1, 1, 4, 4, 5, 5, 8, 8, 9, 9, 12, 12, 13, 13, 0, 0, 1, 1, 4, 4,
+                                         5, 5, 8, 8, 9, 9, 12, 12, 13, 13);
+  const __m256i back = _mm256_add_epi8(front, _mm256_set1_epi8(2));
+  first = {spread_nibbles(v.lo, front, table), spread_nibbles(v.hi, front, table)};
+  second = {spread_nibbles(v.lo, back, table), spread_nibbles(v.hi, back, table)};
+}
+// Four bytes at p + r · stride for each of 16 rows; the E8M0 scales in one of them, halved.
+struct FourScales {
+  const uint8_t* p;
+  size_t stride;
+};
+ATELIER_INLINE FourScales load_four_scales(const uint8_t* p, size_t stride) { return {p, stride}; }
+ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
+  alignas(16) uint8_t scales[16];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < 16; ++r) scales[r] = four.p[r * four.stride + byte];
+  return load_e8m0_half(scales);
 }
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(load32(p), 16)),

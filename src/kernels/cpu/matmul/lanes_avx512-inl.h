@@ -22,8 +22,10 @@ ATELIER_INLINE Bytes look_up_high(Bytes v, Table table) {
 constexpr int kOrAnd = 0xf8;  // a | (b & c)
 template <int kLeft>
 ATELIER_INLINE Bytes shift_bits(Bytes v) {
-  if constexpr (kLeft >= 0) return _mm512_slli_epi16(v, static_cast<unsigned>(kLeft));
-  else return _mm512_srli_epi16(v, static_cast<unsigned>(-kLeft));
+  if constexpr (kLeft >= 0)
+    return _mm512_slli_epi16(v, static_cast<unsigned>(kLeft));
+  else
+    return _mm512_srli_epi16(v, static_cast<unsigned>(-kLeft));
 }
 template <int kBit>
 ATELIER_INLINE Bytes or_fifth_bit(Bytes w, Bytes bits) {
@@ -44,6 +46,7 @@ ATELIER_INLINE Ints dot(Ints sum, Bytes w, const int8_t* four) {
   __builtin_memcpy(&quad, four, 4);
   return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(quad));
 }
+ATELIER_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 ATELIER_INLINE Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
 
 ATELIER_INLINE Floats set_floats(float v) { return _mm512_set1_ps(v); }
@@ -54,7 +57,7 @@ ATELIER_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512
 ATELIER_INLINE Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
 
 ATELIER_INLINE Floats load_f16(const uint8_t* p) {
-  return _mm512_cvtph_ps(_mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)));
+  return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));
 }
 ATELIER_INLINE __m128i load16(const uint8_t* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
@@ -69,11 +72,52 @@ ATELIER_INLINE Floats load_high_nibbles(const uint8_t* p) {
   return _mm512_cvtepi32_ps(
       _mm512_cvtepu8_epi32(_mm_and_si128(_mm_srli_epi16(load16(p), 4), _mm_set1_epi8(15))));
 }
-ATELIER_INLINE Floats load_e8m0_half(const uint8_t* p) {
-  const __m512i e = _mm512_cvtepu8_epi32(load16(p));
+ATELIER_INLINE Floats e8m0_half(__m512i e) {
   const __m512i normal = _mm512_slli_epi32(_mm512_sub_epi32(e, _mm512_set1_epi32(1)), 23);
   const __mmask16 subnormal = _mm512_cmplt_epi32_mask(e, _mm512_set1_epi32(2));
   return _mm512_castsi512_ps(_mm512_mask_sllv_epi32(normal, subnormal, _mm512_set1_epi32(0x00200000), e));
+}
+ATELIER_INLINE Floats load_e8m0_half(const uint8_t* p) { return e8m0_half(_mm512_cvtepu8_epi32(load16(p))); }
+
+// 16 bytes of each of 16 rows: vector j holds bytes 4j … 4j + 3, row by row.
+ATELIER_INLINE void load_rows(const RowPointers& p, Bytes (&v)[4]) {
+  __m512i rows[4];  // rows[i], 128-bit lane l: row 4l + i
+#pragma GCC unroll 4
+  for (size_t i = 0; i < 4; ++i) {
+    rows[i] = _mm512_castsi128_si512(load16(p.row[i]));
+    rows[i] = _mm512_inserti32x4(rows[i], load16(p.row[i] + p.stride4), 1);
+    rows[i] = _mm512_inserti32x4(rows[i], load16(p.row[i] + 2 * p.stride4), 2);
+    rows[i] = _mm512_inserti32x4(rows[i], load16(p.row[i] + p.stride12), 3);
+  }
+  const __m512i low01 = _mm512_unpacklo_epi32(rows[0], rows[1]),
+                high01 = _mm512_unpackhi_epi32(rows[0], rows[1]);
+  const __m512i low23 = _mm512_unpacklo_epi32(rows[2], rows[3]),
+                high23 = _mm512_unpackhi_epi32(rows[2], rows[3]);
+  v[0] = _mm512_unpacklo_epi64(low01, low23);
+  v[1] = _mm512_unpackhi_epi64(low01, low23);
+  v[2] = _mm512_unpacklo_epi64(high01, high23);
+  v[3] = _mm512_unpackhi_epi64(high01, high23);
+}
+// Of each row's four bytes: the nibbles of the first two in order, and those of the last two.
+ATELIER_INLINE void look_up_pairs(Bytes v, Table table, Bytes& first, Bytes& second) {
+  // Each control byte names the bit of its 64-bit lane (two rows) at which its eight bits start.
+  const __m512i first_bits = _mm512_set1_epi64(0x2c2824200c080400),
+                second_bits = _mm512_set1_epi64(0x3c3834301c181410);
+  first = _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(first_bits, v), table);
+  second = _mm512_permutexvar_epi8(_mm512_multishift_epi64_epi8(second_bits, v), table);
+}
+// Four bytes at p + r · stride for each of 16 rows; the E8M0 scales in one of them, halved.
+struct FourScales {
+  __m512i bytes;
+};
+ATELIER_INLINE FourScales load_four_scales(const uint8_t* p, size_t stride) {
+  const __m512i rows = _mm512_set_epi32(15, 14, 13, 12, 11, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1, 0);
+  const __m512i offsets = _mm512_mullo_epi32(rows, _mm512_set1_epi32(static_cast<int>(stride)));
+  return {_mm512_i32gather_epi32(offsets, p, 1)};
+}
+ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
+  const __m512i shifted = _mm512_srl_epi32(four.bytes, _mm_cvtsi32_si128(static_cast<int>(8 * byte)));
+  return e8m0_half(_mm512_and_si512(shifted, _mm512_set1_epi32(255)));
 }
 // bf16 of even columns stand in the low half of each 32-bit lane, odd columns in the high half.
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {

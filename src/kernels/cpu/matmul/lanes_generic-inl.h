@@ -70,6 +70,10 @@ ATELIER_INLINE Ints dot(Ints sum, const Bytes& w, const int8_t* four) {
     for (int i = 0; i < 4; ++i) sum.v[r] += w.v[4 * r + i] * four[i];
   return sum;
 }
+ATELIER_INLINE Ints add_ints(Ints a, const Ints& b) {
+  for (int i = 0; i < 16; ++i) a.v[i] += b.v[i];
+  return a;
+}
 ATELIER_INLINE Floats to_floats(const Ints& v) {
   Floats r;
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(v.v[i]);
@@ -133,6 +137,35 @@ ATELIER_INLINE Floats load_e8m0_half(const uint8_t* p) {
   Floats r;
   for (int i = 0; i < 16; ++i) r.v[i] = e8m0_to_f32_half(p[i]);
   return r;
+}
+
+// 16 bytes of each of 16 rows: vector j holds bytes 4j … 4j + 3, row by row.
+ATELIER_INLINE void load_rows(const RowPointers& p, Bytes (&v)[4]) {
+  for (size_t r = 0; r < 16; ++r)
+    for (size_t j = 0; j < 4; ++j)
+      __builtin_memcpy(v[j].v + 4 * r, p.row[r % 4] + r / 4 * p.stride4 + 4 * j, 4);
+}
+// Of each row's four bytes: the nibbles of the first two in order, and those of the last two.
+ATELIER_INLINE void look_up_pairs(const Bytes& v, const Table& table, Bytes& first, Bytes& second) {
+  for (size_t r = 0; r < 16; ++r) {
+    for (size_t i = 0; i < 4; ++i) {
+      const int shift = i % 2 == 0 ? 0 : 4;
+      first.v[4 * r + i] = table.v[(v.v[4 * r + i / 2] >> shift) & 15];
+      second.v[4 * r + i] = table.v[(v.v[4 * r + 2 + i / 2] >> shift) & 15];
+    }
+  }
+}
+// Four bytes at p + r · stride for each of 16 rows; the E8M0 scales in one of them, halved.
+struct FourScales {
+  const uint8_t* p;
+  size_t stride;
+};
+ATELIER_INLINE FourScales load_four_scales(const uint8_t* p, size_t stride) { return {p, stride}; }
+ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
+  alignas(16) uint8_t scales[16];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < 16; ++r) scales[r] = four.p[r * four.stride + byte];
+  return load_e8m0_half(scales);
 }
 // bf16 in pairs of columns.
 ATELIER_INLINE Floats load_bf16(const uint8_t* p) {

@@ -14,13 +14,14 @@ using Fill = void (*)(MatmulKernels&);
 struct IsaTable {
   Isa isa;
   Fill fill;
+  Fill refine = nullptr;  // replaces some of them
 };
 // Who supplies the kernels of each level. `fill` itself may use the level's instructions.
 constexpr IsaTable kTables[] = {
     {Isa::kBaseline, matmul_generic::fill},
 #if defined(__x86_64__)
     {Isa::kAvx2, matmul_avx2::fill},         {Isa::kAvx512, matmul_avx512::fill},
-    {Isa::kAvx512Bf16, matmul_avx512::fill}, {Isa::kAmx, matmul_avx512::fill},
+    {Isa::kAvx512Bf16, matmul_avx512::fill}, {Isa::kAmx, matmul_avx512::fill, matmul_amx::fill},
 #endif
 };
 
@@ -28,6 +29,7 @@ MatmulKernels make_kernels(const IsaTable& table) {
   MatmulKernels kernels;
   kernels.isa = table.isa;
   table.fill(kernels);
+  if (table.refine != nullptr) table.refine(kernels);
   return kernels;
 }
 
@@ -80,8 +82,8 @@ void matmul_direct(const QuantKernels& kernels, const MatmulTask& task, const Qu
 
 // Chunks of columns outermost: a chunk of the activations stays in L2 while it meets every panel of the task,
 // an unpacked chunk of a panel stays in L1 while it meets every token.
-void matmul_tiled(const MatmulKernels& isa, const QuantKernels& kernels, const MatmulTask& task,
-                  const QuantActivations& x, float* scratch) {
+void matmul_tiled(const QuantKernels& kernels, const MatmulTask& task, const QuantActivations& x,
+                  float* scratch) {
   const size_t granules = task.weight->info().granules;
   float* acc = scratch;  // [panel][token][16]
   UnpackedBlocks blocks;
@@ -90,7 +92,7 @@ void matmul_tiled(const MatmulKernels& isa, const QuantKernels& kernels, const M
   blocks.mins = blocks.scales + kChunkBlocks * granules * kPanelRows;
   const size_t padded_tokens = round_up(task.n_tokens, kTokenTile);
   std::fill_n(acc, task.n_panels * padded_tokens * kPanelRows, 0.0f);
-  if (isa.enter != nullptr) isa.enter();
+  if (kernels.enter != nullptr) kernels.enter();
   for (size_t first = 0; first < x.n_blocks; first += kChunkBlocks) {
     const size_t n = std::min(kChunkBlocks, x.n_blocks - first);
     for (size_t p = 0; p < task.n_panels; ++p) {
@@ -103,7 +105,7 @@ void matmul_tiled(const MatmulKernels& isa, const QuantKernels& kernels, const M
       }
     }
   }
-  if (isa.leave != nullptr) isa.leave();
+  if (kernels.leave != nullptr) kernels.leave();
   for (size_t p = 0; p < task.n_panels; ++p)
     store_panel(task, task.first_panel + p, task.first_token, task.n_tokens,
                 acc + p * padded_tokens * kPanelRows, kPanelRows);
@@ -169,7 +171,7 @@ void matmul(const MatmulKernels& kernels, const MatmulTask& task, const QuantAct
   if (x.first.width <= kDirectTokens) return matmul_direct(quant, task, x, scratch);
   ATELIER_CHECK(task.n_panels <= kTaskPanels && task.n_tokens <= kTaskTokens &&
                 task.first_token % kTokenTile == 0);
-  matmul_tiled(kernels, quant, task, x, scratch);
+  matmul_tiled(quant, task, x, scratch);
 }
 
 void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatActivations& x, float* scratch) {

@@ -95,6 +95,9 @@ struct QuantKernels {
   std::array<MultiplyPacked, 4> multiply{};  // 1, 2, 4, 8 tokens
   Unpack unpack = nullptr;
   std::array<MultiplyUnpacked, kTokenSteps> multiply_unpacked{};
+  // Called around a run of multiply_unpacked (AMX: tile configuration); null elsewhere.
+  void (*enter)() = nullptr;
+  void (*leave)() = nullptr;
 };
 struct FloatKernels {
   UnpackFloat unpack = nullptr;                           // not for F32, which is used where it stands
@@ -110,9 +113,6 @@ struct MatmulKernels {
   std::array<QuantKernels, kPackedLayouts> quant{};
   std::array<FloatKernels, 3> floats{};  // F32, F16, BF16
   size_t max_float_tokens = 0;
-  // Tile configuration around multiply_unpacked (AMX); null elsewhere.
-  void (*enter)() = nullptr;
-  void (*leave)() = nullptr;
 };
 const MatmulKernels& matmul_kernels(Isa isa);  // isa ≤ detected_isa()
 

@@ -6,25 +6,28 @@
 #include <immintrin.h>
 
 #if defined(__clang__)
-#pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
+#pragma clang attribute push(__attribute__((target("avx2,fma,f16c,tune=haswell"))), apply_to = function)
 #else
 #pragma GCC push_options
-#pragma GCC target("avx2,fma,f16c")
+#pragma GCC target("avx2,fma,f16c,tune=haswell")
 #endif
 
 namespace atelier::matmul_avx2 {
 namespace {
 
 constexpr int kTokensInRegisters = 4;
+#include "kernels/cpu/matmul/row_pointers-inl.h"
 #include "kernels/cpu/matmul/lanes_avx2-inl.h"
 
 #include "kernels/cpu/matmul/float-inl.h"
 #include "kernels/cpu/matmul/quant-inl.h"
+#include "kernels/cpu/matmul/rows-inl.h"
 
 }  // namespace
 
 void fill(MatmulKernels& kernels) {
   set_all_quant(kernels);
+  set_rows<false>(kernels);
   set_all_float<3>(kernels);
 }
 

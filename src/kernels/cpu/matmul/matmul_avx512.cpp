@@ -17,16 +17,19 @@
 namespace atelier::matmul_avx512 {
 namespace {
 
-constexpr int kTokensInRegisters = 16;
+constexpr int kTokensInRegisters = 8;
+#include "kernels/cpu/matmul/row_pointers-inl.h"
 #include "kernels/cpu/matmul/lanes_avx512-inl.h"
 
 #include "kernels/cpu/matmul/float-inl.h"
 #include "kernels/cpu/matmul/quant-inl.h"
+#include "kernels/cpu/matmul/rows-inl.h"
 
 }  // namespace
 
 void fill(MatmulKernels& kernels) {
   set_all_quant(kernels);
+  set_rows<false>(kernels);
   set_all_float<12>(kernels);
 }
 

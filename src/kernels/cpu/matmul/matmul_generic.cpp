@@ -7,15 +7,18 @@ namespace atelier::matmul_generic {
 namespace {
 
 constexpr int kTokensInRegisters = 2;
+#include "kernels/cpu/matmul/row_pointers-inl.h"
 #include "kernels/cpu/matmul/lanes_generic-inl.h"
 
 #include "kernels/cpu/matmul/float-inl.h"
 #include "kernels/cpu/matmul/quant-inl.h"
+#include "kernels/cpu/matmul/rows-inl.h"
 
 }  // namespace
 
 void fill(MatmulKernels& kernels) {
   set_all_quant(kernels);
+  set_rows<false>(kernels);
   set_all_float<2>(kernels);
 }
 

@@ -1,6 +1,7 @@
 #include "kernels/cpu/matmul/packed.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/check.h"
 #include "base/checked.h"
@@ -19,6 +20,44 @@ constexpr std::array<uint8_t, 16> kMxfp4 = {12, 13, 14, 15, 16, 18, 20, 24, 12, 
 // IQ4_NL's non-linear levels, −127 … 113, plus 128.
 constexpr std::array<uint8_t, 16> kIq4Nl = {1,   24,  45,  63,  79,  93,  106, 118,
                                             129, 141, 153, 166, 181, 197, 217, 241};
+
+// Distance between rows that follow each other at equal distances, if kernels can address them: 15 of it in
+// 31 bits.
+std::optional<size_t> even_stride(std::span<const EncodedRow> rows, const std::byte* EncodedRow::* part) {
+  if (rows.size() < 2) return std::nullopt;
+  const ptrdiff_t stride = rows[1].*part - rows[0].*part;
+  constexpr ptrdiff_t kMaxStride = ptrdiff_t{1} << 26;
+  if (stride <= 0 || stride > kMaxStride) return std::nullopt;
+  for (size_t r = 1; r < rows.size(); ++r)
+    if (rows[r].*part - rows[r - 1].*part != stride) return std::nullopt;
+  return static_cast<size_t>(stride);
+}
+
+// The rows as they stand, if they can be used there.
+std::optional<RowPanel> rows_in_place(DType dtype, std::span<const EncodedRow> rows, size_t cols) {
+  // Scales are read four at a time, at a row's end also the three before: see row_scales().
+  constexpr size_t kMinBlocks = 6;
+  if (dtype != DType::kMXFP4 || rows.size() < kPanelRows || cols < kMinBlocks * kBlockCols)
+    return std::nullopt;
+  const std::optional<size_t> stride = even_stride(rows, &EncodedRow::data);
+  if (!stride) return std::nullopt;
+  RowPanel panel;
+  panel.codes = reinterpret_cast<const uint8_t*>(rows[0].data);
+  panel.code_stride = *stride;
+  if (rows[0].scales == nullptr) {  // blocks of a scale and 16 bytes of codes
+    panel.scales = panel.codes++;
+    panel.scale_stride = panel.code_stride;
+    panel.code_step = panel.scale_step = 17;
+    return panel;
+  }
+  const std::optional<size_t> scale_stride = even_stride(rows, &EncodedRow::scales);
+  if (!scale_stride) return std::nullopt;
+  panel.scales = reinterpret_cast<const uint8_t*>(rows[0].scales);
+  panel.scale_stride = *scale_stride;
+  panel.code_step = 16;
+  panel.scale_step = 1;
+  return panel;
+}
 
 }  // namespace
 
@@ -73,8 +112,13 @@ size_t packed_panel_bytes(PackedLayout layout, size_t cols) {
   return ceil_div<size_t>(n_blocks, info.group_blocks) * info.header_bytes + n_blocks * info.code_bytes();
 }
 
-size_t packed_bytes(DType dtype, size_t rows, size_t cols) {
+size_t streamed_bytes(DType dtype, size_t rows, size_t cols) {
   return ceil_div(rows, kPanelRows) * packed_panel_bytes(packed_format(dtype).layout, cols);
+}
+
+size_t packed_bytes(DType dtype, std::span<const EncodedRow> rows, size_t cols) {
+  const size_t in_place = rows_in_place(dtype, rows, cols) ? rows.size() / kPanelRows * kPanelRows : 0;
+  return streamed_bytes(dtype, rows.size() - in_place, cols);
 }
 
 PackedWeight::PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t cols, ThreadPool& pool)
@@ -82,9 +126,14 @@ PackedWeight::PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t
       cols_(cols),
       panel_bytes_(packed_panel_bytes(packed_format(dtype).layout, cols)),
       format_(packed_format(dtype)),
-      data_(packed_bytes(dtype, rows.size(), cols)) {
-  pool.run(n_panels(), [&](size_t p, size_t) {
-    const size_t first = p * kPanelRows;
+      data_(packed_bytes(dtype, rows, cols)) {
+  if (const std::optional<RowPanel> in_place = rows_in_place(dtype, rows, cols)) {
+    first_rows_ = *in_place;
+    n_row_panels_ = rows.size() / kPanelRows;
+    format_.layout = in_place->scale_step == 1 ? kRowsE8M0Pairs : kRowsE8M0;
+  }
+  pool.run(n_panels() - n_row_panels_, [&](size_t p, size_t) {
+    const size_t first = (n_row_panels_ + p) * kPanelRows;
     pack_panel(dtype, rows.subspan(first, std::min(kPanelRows, rows.size() - first)), cols,
                data_.data() + p * panel_bytes_);
   });

@@ -11,6 +11,11 @@
 //           6 bits: the same, then 2 vectors with bits 4-5 of vector 4h + i in bits 2i, 2i+1 of the h-th
 //           8 bits: 8 vectors
 //
+// MXFP4 also has two layouts that are no copy: its rows stay where the checkpoint is mapped, and kernels
+// gather a block of 16 rows as they go. The experts of a model are most of its bytes, and a token meets few
+// of them: packing them would take seconds and a second copy. Rows that do not fill a panel are packed as
+// kNibE8M0.
+//
 // A weight is scale · (table[code] − zero_point) + min. Float layouts are k-major: [cols][16] (F32, F16) or
 // [cols / 2][16][2] (BF16, pairs of columns).
 #pragma once
@@ -36,20 +41,22 @@ enum class PackedLayout : uint8_t {
   kF32,
   kF16,
   kBF16,
-  kNibF16,      // Q4_0, IQ4_NL
-  kNibF16Min,   // Q4_1
-  kNibE8M0,     // MXFP4
-  kNibK,        // IQ4_XS
-  kNibKMin,     // Q4_K
-  kNibK16,      // Q3_K
-  kNibK16Min,   // Q2_K
-  kFiveF16,     // Q5_0
-  kFiveF16Min,  // Q5_1
-  kFiveKMin,    // Q5_K
-  kSixK16,      // Q6_K
-  kByteF16,     // Q8_0
+  kNibF16,         // Q4_0, IQ4_NL
+  kNibF16Min,      // Q4_1
+  kNibE8M0,        // MXFP4
+  kNibK,           // IQ4_XS
+  kNibKMin,        // Q4_K
+  kNibK16,         // Q3_K
+  kNibK16Min,      // Q2_K
+  kFiveF16,        // Q5_0
+  kFiveF16Min,     // Q5_1
+  kFiveKMin,       // Q5_K
+  kSixK16,         // Q6_K
+  kByteF16,        // Q8_0
+  kRowsE8M0,       // MXFP4 as GGUF has it, in place: low nibbles are columns 0–15, high ones 16–31
+  kRowsE8M0Pairs,  // MXFP4 as OpenAI publishes it, in place: low nibbles are even columns
 };
-inline constexpr size_t kPackedLayouts = 15;
+inline constexpr size_t kPackedLayouts = 17;
 
 struct PackedLayoutInfo {
   PackedLayout layout;
@@ -83,6 +90,8 @@ inline constexpr std::array<PackedLayoutInfo, kPackedLayouts> kPackedLayoutInfos
     {PackedLayout::kFiveKMin, "5-bit K+min", 5, 8, 1, true, 320},
     {PackedLayout::kSixK16, "6-bit K16", 6, 8, 2, false, 320},
     {PackedLayout::kByteF16, "8-bit f16", 8, 2, 1, false, 64},
+    {PackedLayout::kRowsE8M0, "4-bit e8m0 rows", 4, 4, 1, false, 64},
+    {PackedLayout::kRowsE8M0Pairs, "4-bit e8m0 pair rows", 4, 4, 1, false, 64},
 }};
 constexpr const PackedLayoutInfo& packed_layout_info(PackedLayout layout) {
   return kPackedLayoutInfos[static_cast<size_t>(layout)];
@@ -98,7 +107,17 @@ struct PackedFormat {
 // CHECKs that the format can be packed: every weight format of DTypeInfo but FP8.
 PackedFormat packed_format(DType dtype);
 
-// A packed matrix [rows, cols]; rows that fill up the last panel are zero.
+// Where 16 rows that stay in place have their codes and scales: row r, block b at codes + r · code_stride + b
+// · code_step.
+struct RowPanel {
+  const uint8_t* codes = nullptr;
+  const uint8_t* scales = nullptr;
+  size_t code_stride = 0, code_step = 0;
+  size_t scale_stride = 0, scale_step = 0;
+};
+
+// A packed matrix [rows, cols]; rows that fill up the last panel are zero. `rows` of layouts in place must
+// outlive it.
 class PackedWeight {
  public:
   // Panels are packed in parallel.
@@ -109,21 +128,33 @@ class PackedWeight {
   size_t n_panels() const { return (rows_ + kPanelRows - 1) / kPanelRows; }
   size_t n_blocks() const { return cols_ / kBlockCols; }
   size_t panel_bytes() const { return panel_bytes_; }
-  size_t bytes() const { return data_.size(); }
+  size_t bytes() const { return data_.size(); }                        // of memory taken
+  size_t streamed_bytes() const { return n_panels() * panel_bytes_; }  // read by one product
   const PackedFormat& format() const { return format_; }
   const PackedLayoutInfo& info() const { return packed_layout_info(format_.layout); }
-  const uint8_t* panel(size_t p) const { return data_.data() + p * panel_bytes_; }
+  const uint8_t* panel(size_t p) const { return data_.data() + (p - n_row_panels_) * panel_bytes_; }
+  // Panels [0, n_row_panels()) stay in place; the others are packed.
+  size_t n_row_panels() const { return n_row_panels_; }
+  RowPanel row_panel(size_t p) const {
+    RowPanel panel = first_rows_;
+    panel.codes += p * kPanelRows * panel.code_stride;
+    panel.scales += p * kPanelRows * panel.scale_stride;
+    return panel;
+  }
 
  private:
   size_t rows_ = 0;
   size_t cols_ = 0;
   size_t panel_bytes_ = 0;
+  size_t n_row_panels_ = 0;
+  RowPanel first_rows_;
   PackedFormat format_;
   Buffer<uint8_t> data_;
 };
 
-// Memory PackedWeight takes.
-size_t packed_bytes(DType dtype, size_t rows, size_t cols);
+// Memory PackedWeight takes, and bytes one product with it reads.
+size_t packed_bytes(DType dtype, std::span<const EncodedRow> rows, size_t cols);
+size_t streamed_bytes(DType dtype, size_t rows, size_t cols);
 size_t packed_panel_bytes(PackedLayout layout, size_t cols);
 
 }  // namespace atelier

@@ -56,10 +56,12 @@ template <PackedLayout kLayout>
 ATELIER_INLINE void load_codes(const uint8_t* p, const Table& table, Bytes (&w)[8]) {
   constexpr int kBits = Quant<kLayout>::kInfo.code_bits;
   if constexpr (kBits == 8) {
-    ATELIER_UNROLL for (int j = 0; j < 8; ++j) w[j] = load_bytes(p + 64 * j);
+#pragma GCC unroll 16
+    for (int j = 0; j < 8; ++j) w[j] = load_bytes(p + 64 * j);
     return;
   }
-  ATELIER_UNROLL for (int j = 0; j < 4; ++j) {
+#pragma GCC unroll 16
+  for (int j = 0; j < 4; ++j) {
     const Bytes v = load_bytes(p + 64 * j);
     w[j] = look_up_low(v, table);
     w[j + 4] = look_up_high(v, table);
@@ -88,19 +90,51 @@ ATELIER_INLINE void load_codes(const uint8_t* p, const Table& table, Bytes (&w)[
   }
 }
 
-// acc += one granule's dot product for one token.
-template <bool kHasMin, bool kWide, int kQuads>
-ATELIER_INLINE Floats add_granule(Floats acc, const Bytes* w, const int8_t* codes, float a_scale, int32_t aux,
-                                  const Floats& scale, const Floats& min) {
-  Ints sum = set_ints(kHasMin ? 0 : aux);
-  ATELIER_UNROLL for (int j = 0; j < kQuads; ++j) sum = dot<kWide>(sum, w[j], codes + 4 * j);
-  acc = multiply_add(multiply(to_floats(sum), scale), set_floats(a_scale), acc);
-  if constexpr (kHasMin) {
-    float a_sum;
-    __builtin_memcpy(&a_sum, &aux, 4);
-    acc = multiply_add(min, set_floats(a_sum), acc);
+// Code vectors of a granule that are in registers already, or are loaded when they are needed.
+struct InRegisters {
+  const Bytes* w;
+};
+struct InMemory {
+  const uint8_t* w;
+};
+ATELIER_INLINE Bytes code_vector(InRegisters codes, int j) { return codes.w[j]; }
+ATELIER_INLINE Bytes code_vector(InMemory codes, int j) { return load_bytes(codes.w + 64 * j); }
+
+// Keeps the compiler from moving loads, and the products that take them as operands, to another place: left
+// alone it runs other orders, for which registers do not suffice.
+ATELIER_INLINE void keep_order() { __asm__ volatile("" ::: "memory"); }
+
+// acc[t] += one granule's dot product with token t. Tokens advance side by side, so that each waits for its
+// previous dot product (5 cycles) while the others issue theirs; a token or two alone sum in two chains.
+template <bool kHasMin, bool kWide, int kQuads, int kTokens, class Codes>
+ATELIER_INLINE void add_granule(Floats (&acc)[kTokens], Codes w, const int8_t* codes, const float* a_scales,
+                                const int32_t* aux, const Floats& scale, const Floats& min) {
+  constexpr int kChains = kTokens <= 2 ? 2 : 1;
+  Ints sums[kTokens][kChains];
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
+    sums[t][0] = set_ints(kHasMin ? 0 : aux[t]);
+    if constexpr (kChains == 2) sums[t][1] = set_ints(0);
   }
-  return acc;
+#pragma GCC unroll 16
+  for (int j = 0; j < kQuads; ++j) {
+    const Bytes v = code_vector(w, j);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t)
+      sums[t][j % kChains] = dot<kWide>(sums[t][j % kChains], v, codes + 32 * t + 4 * j);
+    if constexpr (kTokens > 4) keep_order();
+  }
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) {
+    Ints sum = sums[t][0];
+    if constexpr (kChains == 2) sum = add_ints(sum, sums[t][1]);
+    acc[t] = multiply_add(multiply(to_floats(sum), scale), set_floats(a_scales[t]), acc[t]);
+    if constexpr (kHasMin) {
+      float a_sum;
+      __builtin_memcpy(&a_sum, &aux[t], 4);
+      acc[t] = multiply_add(min, set_floats(a_sum), acc[t]);
+    }
+  }
 }
 
 // How far ahead of use weights are asked for: enough to cover memory latency at the rate one core reads.
@@ -115,7 +149,8 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
   const uint8_t* p = weight.panel(first_panel);
   for (size_t panel = 0; panel < n_panels; ++panel, out += 16 * kTokens) {
     Floats acc[kTokens];
-    ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) acc[t] = set_floats(0);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) acc[t] = set_floats(0);
     const int8_t* codes = x.codes;
     const float* scales = x.scales;
     const int32_t* aux = x.aux;
@@ -125,18 +160,18 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
       const SuperScales super = super_scales<kLayout>(header);
       p += Q::kInfo.header_bytes;
       for (size_t b = 0; b < n; ++b, p += kCodeBytes) {
-        ATELIER_UNROLL for (size_t line = 0; line < kCodeBytes; line += 64)
-            __builtin_prefetch(p + kPrefetchBytes + line);
+#pragma GCC unroll 16
+        for (size_t line = 0; line < kCodeBytes; line += 64) __builtin_prefetch(p + kPrefetchBytes + line);
         Bytes w[8];
         load_codes<kLayout>(p, table, w);
-        ATELIER_UNROLL for (int g = 0; g < Q::kGranules; ++g) {
+#pragma GCC unroll 16
+        for (int g = 0; g < Q::kGranules; ++g) {
           const Floats scale = load_scale<kLayout>(header, b, static_cast<size_t>(g), super);
           Floats min = scale;
           if constexpr (Q::kHasMin) min = load_min<kLayout>(header, b, static_cast<size_t>(g), super);
-          ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) acc[t] =
-              add_granule<Q::kHasMin, Q::kWide, Q::kQuads>(acc[t], w + g * Q::kQuads,
-                                                           codes + 32 * t + 4 * Q::kQuads * g, scales[t],
-                                                           aux[g * kTokens + t], scale, min);
+          add_granule<Q::kHasMin, Q::kWide, Q::kQuads, kTokens>(acc, InRegisters{w + g * Q::kQuads},
+                                                                codes + 4 * Q::kQuads * g, scales,
+                                                                aux + g * kTokens, scale, min);
         }
         codes += 32 * kTokens;
         scales += kTokens;
@@ -144,7 +179,8 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
       }
       left -= n;
     }
-    ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
+#pragma GCC unroll 16
+    for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
   }
 }
 
@@ -168,14 +204,17 @@ void unpack(const PackedWeight& weight, size_t panel, size_t first_block, size_t
     const SuperScales super = super_scales<kLayout>(header);
     p += Q::kInfo.header_bytes;
     for (size_t b = 0; b < n; ++b, p += kCodeBytes, codes += 512) {
-      ATELIER_UNROLL for (size_t line = 0; line < kCodeBytes; line += 64)
-          __builtin_prefetch(p + kPrefetchBytes + line);
+#pragma GCC unroll 16
+      for (size_t line = 0; line < kCodeBytes; line += 64) __builtin_prefetch(p + kPrefetchBytes + line);
       Bytes w[8];
       load_codes<kLayout>(p, table, w);
       if constexpr (kSigned && !Q::kHasMin)
-        ATELIER_UNROLL for (int j = 0; j < 8; ++j) w[j] = subtract_bytes(w[j], format.zero_point);
-      ATELIER_UNROLL for (int j = 0; j < 8; ++j) store_bytes(codes + 64 * j, w[j]);
-      ATELIER_UNROLL for (int g = 0; g < Q::kGranules; ++g, scales += 16) {
+#pragma GCC unroll 16
+        for (int j = 0; j < 8; ++j) w[j] = subtract_bytes(w[j], format.zero_point);
+#pragma GCC unroll 16
+      for (int j = 0; j < 8; ++j) store_bytes(codes + 64 * j, w[j]);
+#pragma GCC unroll 16
+      for (int g = 0; g < Q::kGranules; ++g, scales += 16) {
         store_floats(scales, load_scale<kLayout>(header, b, static_cast<size_t>(g), super));
         if constexpr (Q::kHasMin) {
           store_floats(mins, load_min<kLayout>(header, b, static_cast<size_t>(g), super));
@@ -193,27 +232,27 @@ ATELIER_INLINE void multiply_unpacked_part(const UnpackedBlocks& blocks, const Q
                                            float* out) {
   constexpr int kQuads = 8 / kGranules;
   Floats acc[kTokens];
-  ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) acc[t] = load_floats(out + 16 * t);
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) acc[t] = load_floats(out + 16 * t);
   const int8_t* codes = x.codes + 32 * first;
   const float* scales = x.scales + first;
   const int32_t* aux = x.aux + first;
   for (size_t b = 0; b < x.n_blocks; ++b) {
-    ATELIER_UNROLL for (int g = 0; g < kGranules; ++g) {
-      Bytes w[kQuads];
-      ATELIER_UNROLL for (int j = 0; j < kQuads; ++j) w[j] =
-          load_bytes(blocks.codes + 512 * b + 64 * static_cast<size_t>(kQuads * g + j));
+#pragma GCC unroll 16
+    for (int g = 0; g < kGranules; ++g) {
       const size_t granule = b * kGranules + static_cast<size_t>(g);
       const Floats scale = load_floats(blocks.scales + 16 * granule);
       Floats min = scale;
       if constexpr (kHasMin) min = load_floats(blocks.mins + 16 * granule);
-      ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) acc[t] = add_granule<kHasMin, kWide, kQuads>(
-          acc[t], w, codes + 32 * t + 4 * kQuads * g, scales[t], aux[t], scale, min);
+      const InMemory w{blocks.codes + 512 * b + 64 * static_cast<size_t>(kQuads * g)};
+      add_granule<kHasMin, kWide, kQuads, kTokens>(acc, w, codes + 4 * kQuads * g, scales, aux, scale, min);
       aux += x.width;
     }
     codes += 32 * x.width;
     scales += x.width;
   }
-  ATELIER_UNROLL for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
+#pragma GCC unroll 16
+  for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
 }
 template <bool kHasMin, bool kWide, int kGranules, int kTokens>
 void multiply_unpacked(const UnpackedBlocks& blocks, const QuantArgs& x, float* out) {
