@@ -110,8 +110,7 @@ Status identify(const fs::path& config_path, Checkpoint::State& state) {
     state.architecture = type->get<std::string>();
     return {};
   }
-  if (config.contains("num_experts") && config.contains("experts_per_token") &&
-      config.contains("swiglu_limit")) {
+  if (config.contains("num_experts") && config.contains("experts_per_token")) {
     state.dialect = Dialect::kOriginal;
     state.architecture = "gpt_oss";
     return {};
