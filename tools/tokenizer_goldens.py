@@ -246,11 +246,13 @@ def check(args):
     reference = Reference(args.tokenizer)
     strings = Strings(reference.added, args.seed)
     texts = itertools.chain(strings.take(args.count), strings.chunks(512), strings.long_lines(args.line))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "check.goldens.jsonl"
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(args.keep or temporary)
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "check.goldens.jsonl"
         write_goldens(path, Path(args.target or args.tokenizer).resolve(), map(reference.record, texts))
         environment = dict(os.environ, ATELIER_TOKENIZER_GOLDENS=str(folder))
-        return subprocess.run([args.test, "--gtest_filter=TokenizerGoldens.*", "--gtest_brief=1"], env=environment).returncode
+        return subprocess.run([args.test, "--gtest_filter=TokenizerGoldens.GivenFolder"], env=environment).returncode
 
 
 # ---------------------------------------------------------------------------------------------------------------
@@ -291,8 +293,6 @@ def from_gguf(args):
 def trim(args):
     """Keeps the tokens that generated strings use most, with everything they are merged from."""
     spec = json.loads(Path(args.tokenizer).read_text("utf-8"))
-    if args.edit:
-        spec = json.loads(subprocess.run(["jq", args.edit], input=json.dumps(spec), text=True, capture_output=True, check=True).stdout)
     reference = Reference(args.tokenizer)
     model = spec["model"]
     vocab = model["vocab"]
@@ -360,6 +360,7 @@ def main():
     command.add_argument("--line", type=int, default=1 << 20)
     command.add_argument("--seed", type=int, default=1)
     command.add_argument("--test", required=True)
+    command.add_argument("--keep", help="a folder for the goldens, to be compared again without this script")
     command.set_defaults(run=check)
     command = commands.add_parser("trim")
     command.add_argument("tokenizer")
@@ -368,7 +369,6 @@ def main():
     command.add_argument("--added", type=int, default=24)
     command.add_argument("--count", type=int, default=340)
     command.add_argument("--merge-strings", action="store_true", help="write merges as strings, the older way")
-    command.add_argument("--edit", help="a jq program applied to the tokenizer.json first")
     command.set_defaults(run=trim)
     args = parser.parse_args()
     sys.exit(args.run(args))

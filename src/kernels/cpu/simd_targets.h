@@ -31,8 +31,9 @@
 #define ATELIER_SIMD(function) (&HWY_NAMESPACE::function)
 #endif
 
-// ATELIER_UNROLL unrolls the loop that follows completely: accumulators in arrays live in registers only then.
-// ATELIER_UNROLL_4 unrolls it four times: counting and branching steal a port from every twelfth FMA otherwise.
+// ATELIER_UNROLL unrolls the loop that follows completely: accumulators in arrays live in registers only
+// then. ATELIER_UNROLL_4 unrolls it four times: counting and branching steal a port from every twelfth FMA
+// otherwise.
 #if defined(__clang__)
 #define ATELIER_UNROLL _Pragma("clang loop unroll(full)")
 #define ATELIER_UNROLL_4 _Pragma("clang loop unroll_count(4)")

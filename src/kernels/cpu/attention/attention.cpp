@@ -44,22 +44,27 @@ void attention_pack(const AttentionTile& tile, const AttentionScratch& scratch) 
   const size_t k_dim = tile.kv.k_dim;
   // The scale rides on the queries; scores come out in units of log2, or as the argument of the cap's tanh.
   const float scale = tile.softcap > 0 ? tile.scale / tile.softcap : tile.scale * kLog2E;
-  for (size_t row = 0; row < panels.total(); ++row) {
-    float* to = scratch.q + row / panels.rows * panels.rows * k_dim + row % panels.rows;
-    if (row >= tile.n_rows) {
-      for (size_t d = 0; d < k_dim; ++d) to[d * panels.rows] = 0.0f;
-      continue;
-    }
+  const Floats d;
+  const auto factor = hn::Set(d, scale);
+  for (size_t row = 0; row < tile.n_rows; ++row) {
     const size_t head = (tile.first_row + row) % tile.group;
     const float* q = tile.q.data + tile.token(row) * tile.q.stride + head * k_dim;
-    for (size_t d = 0; d < k_dim; ++d) to[d * panels.rows] = q[d] * scale;
+    float* to = scratch.q + row * k_dim;
+    size_t i = 0;
+    for (; i + kLanes <= k_dim; i += kLanes) hn::StoreU(hn::Mul(hn::LoadU(d, q + i), factor), d, to + i);
+    if (i < k_dim) store_n(hn::Mul(load_n(d, q + i, k_dim - i), factor), d, to + i, k_dim - i);
   }
+  std::fill_n(scratch.q + tile.n_rows * k_dim, (panels.total() - tile.n_rows) * k_dim, 0.0f);
 }
 
 // A tile over the keys of one split, and what each of its rows sees, looked up once for all pages.
 struct Split {
   explicit Split(const AttentionTile& whole) : tile(whole), panels(panels_of(whole.n_rows)) {
     for (size_t row = 0; row < tile.n_rows; ++row) keys[row] = tile.keys(row);
+  }
+  // Whether every row sees every position of a page; later rows see later keys.
+  bool all_see(size_t page_start) const {
+    return keys[0].end >= page_start + kKvPageTokens && keys[tile.n_rows - 1].first <= page_start;
   }
   const AttentionTile& tile;
   Panels panels;
@@ -123,8 +128,9 @@ void softmax_page(const Split& split, size_t page_start, float* scores, Attentio
   HWY_ALIGN float page_max[kAttentionTileRows];
   HWY_ALIGN float page_sum[kAttentionTileRows] = {};
   std::fill_n(page_max, kAttentionTileRows, kNoKey);
+  const bool whole = split.all_see(page_start);
   for (size_t row = 0; row < tile.n_rows; ++row) {
-    const Slots slots = slots_of(split.keys[row], page_start);
+    const Slots slots = whole ? Slots{0, kKvPageTokens} : slots_of(split.keys[row], page_start);
     if (slots.lo < slots.hi) page_max[row] = mask_and_max(d, tile, slots, scores + row * kKvPageTokens);
   }
   const size_t n = round_to_lanes(tile.n_rows);

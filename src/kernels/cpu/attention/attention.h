@@ -76,7 +76,7 @@ struct AttentionState {
 
 // Working memory of one thread.
 struct AttentionScratch {
-  float* q = nullptr;       // queries of the tile, scaled, in panels [n_panels][k_dim][panel]
+  float* q = nullptr;       // queries of the tile, scaled: [kAttentionTileRows][k_dim]
   float* scores = nullptr;  // [kAttentionTileRows][kKvPageTokens]
   float* k = nullptr;       // a page's keys in float32: [k_dim][kKvPageTokens]
   float* v = nullptr;       // a page's values: [kKvPageTokens][v_stride]

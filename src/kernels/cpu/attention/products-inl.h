@@ -50,13 +50,16 @@ HWY_INLINE void convert_values(const T* from, size_t v_dim, size_t lo, size_t hi
   }
 }
 
-// scores[r][p] = Σ_d q[d][r] · k[d][p], d ascending, for the positions of the vectors [first_vec, end_vec).
-// q: [k_dim][R]; k: [k_dim][kKvPageTokens]; scores: [R][kKvPageTokens].
+// scores[r][p] = Σ_d q[r][d] · k[d][p], d ascending, for the positions of the vectors [first_vec, end_vec).
+// q: [R][k_dim]; k: [k_dim][kKvPageTokens]; scores: [R][kKvPageTokens].
 template <size_t R, class T>
 void panel_scores(const float* HWY_RESTRICT q, const T* HWY_RESTRICT k, size_t k_dim, size_t first_vec,
                   size_t end_vec, float* HWY_RESTRICT scores) {
   constexpr size_t V = panel_vecs(R, kPageVecs);
   const Floats d;
+  const float* HWY_RESTRICT queries[R];
+  ATELIER_UNROLL
+  for (size_t r = 0; r < R; ++r) queries[r] = q + r * k_dim;
   for (size_t block = first_vec / V * V; block < end_vec; block += V) {
     VecF acc[R][V];
     ATELIER_UNROLL
@@ -72,7 +75,7 @@ void panel_scores(const float* HWY_RESTRICT q, const T* HWY_RESTRICT k, size_t k
       for (size_t j = 0; j < V; ++j) keys[j] = load_floats(d, key + i * kKvPageTokens + j * kLanes);
       ATELIER_UNROLL
       for (size_t r = 0; r < R; ++r) {
-        const VecF query = hn::Set(d, q[i * R + r]);
+        const VecF query = hn::Set(d, queries[r][i]);
         ATELIER_UNROLL
         for (size_t j = 0; j < V; ++j) acc[r][j] = hn::MulAdd(query, keys[j], acc[r][j]);
       }

@@ -26,6 +26,7 @@ namespace {
 
 constexpr int kTokensInRegisters = 8;
 #include "kernels/cpu/matmul/row_pointers-inl.h"
+
 #include "kernels/cpu/matmul/lanes_avx512-inl.h"
 
 #include "kernels/cpu/matmul/quant-inl.h"

@@ -17,6 +17,7 @@ namespace {
 
 constexpr int kTokensInRegisters = 4;
 #include "kernels/cpu/matmul/row_pointers-inl.h"
+
 #include "kernels/cpu/matmul/lanes_avx2-inl.h"
 
 #include "kernels/cpu/matmul/float-inl.h"

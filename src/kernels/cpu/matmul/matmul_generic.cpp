@@ -8,6 +8,7 @@ namespace {
 
 constexpr int kTokensInRegisters = 2;
 #include "kernels/cpu/matmul/row_pointers-inl.h"
+
 #include "kernels/cpu/matmul/lanes_generic-inl.h"
 
 #include "kernels/cpu/matmul/float-inl.h"
