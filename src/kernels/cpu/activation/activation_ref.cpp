@@ -8,9 +8,10 @@ namespace {
 
 double sigmoid(double x) { return 1.0 / (1.0 + std::exp(-x)); }
 
+// 0.5·(1 + tanh(u)) = σ(2u), which does not cancel where u is large and negative.
 double gelu(double x) {
   constexpr double kSqrt2OverPi = 0.79788456080286535588;
-  return 0.5 * x * (1.0 + std::tanh(kSqrt2OverPi * (x + 0.044715 * x * x * x)));
+  return x * sigmoid(2.0 * kSqrt2OverPi * (x + 0.044715 * x * x * x));
 }
 
 template <class Fn>
