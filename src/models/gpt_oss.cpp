@@ -4,6 +4,7 @@
 #include <array>
 #include <cmath>
 
+#include "models/blocks/attention_windows.h"
 #include "models/blocks/totals.h"
 #include "models/config_reader.h"
 #include "ops/attention.h"
@@ -35,28 +36,7 @@ Status check_config(const GptOssConfig& c) {
 }
 
 // Every other layer slides, the first one included.
-std::vector<size_t> alternating_windows(size_t n_layers, size_t window) {
-  std::vector<size_t> windows(n_layers, 0);
-  for (size_t i = 0; i < n_layers; i += 2) windows[i] = window;
-  return windows;
-}
-
-Result<std::vector<size_t>> windows_from_hf(const ConfigReader& config, size_t n_layers, size_t window) {
-  ATELIER_TRY(const std::vector<std::string> types, config.texts("layer_types"));
-  if (types.empty()) return alternating_windows(n_layers, window);
-  if (types.size() != n_layers)
-    return fail(ErrorCode::kCorrupt, "configuration: layer_types: expected {} entries, found {}", n_layers,
-                types.size());
-  std::vector<size_t> windows;
-  for (const std::string& type : types) {
-    if (type != "sliding_attention" && type != "full_attention")
-      return fail(ErrorCode::kUnsupported,
-                  "configuration: layer_types: expected sliding_attention or full_attention, found '{}'",
-                  type);
-    windows.push_back(type == "sliding_attention" ? window : 0);
-  }
-  return windows;
-}
+constexpr size_t kWindowPeriod = 2;
 
 Result<GptOssConfig> config_from_hf(const Checkpoint& checkpoint) {
   const ConfigReader config(checkpoint.metadata(), "");
@@ -75,7 +55,8 @@ Result<GptOssConfig> config_from_hf(const Checkpoint& checkpoint) {
   ATELIER_TRY(const double eps, config.number_or("rms_norm_eps", 1e-5));
   ATELIER_TRY(const double limit, config.number_or("swiglu_limit", 7.0));
   ATELIER_CHECK_OK(check_config(c));
-  ATELIER_TRY(c.windows, windows_from_hf(config, c.n_layers, window));
+  ATELIER_TRY(c.windows, windows_from_layer_types(config, c.n_layers, window,
+                                                  periodic_windows(c.n_layers, window, kWindowPeriod)));
   ATELIER_TRY(c.rope, rope_from_config_json(config, c.head_dim, {.base = kRopeBase, .round_bounds = false}));
   c.norm_eps = static_cast<float>(eps);
   c.swiglu_limit = static_cast<float>(limit);
@@ -109,7 +90,7 @@ Result<GptOssConfig> config_from_original(const Checkpoint& checkpoint) {
                 base, factor, beta_slow, beta_fast);
   ATELIER_CHECK_OK(check_config(c));
   c.swiglu_limit = static_cast<float>(limit);
-  c.windows = alternating_windows(c.n_layers, window);
+  c.windows = periodic_windows(c.n_layers, window, kWindowPeriod);
   c.context_length = static_cast<size_t>(static_cast<double>(initial_context) * factor);
   c.rope.frequencies = rope_frequencies(base, c.head_dim);
   if (factor > 1) {
@@ -145,7 +126,7 @@ Result<GptOssConfig> config_from_gguf(const Checkpoint& checkpoint) {
   c.vocab_size = embedding->shape[0];
   ATELIER_CHECK_OK(check_config(c));
   c.norm_eps = static_cast<float>(eps);
-  c.windows = alternating_windows(c.n_layers, window);
+  c.windows = periodic_windows(c.n_layers, window, kWindowPeriod);
   ATELIER_TRY(c.rope, rope_from_gguf(config, c.head_dim, c.context_length,
                                      {.base = kRopeBase, .round_bounds = false}));
   return c;

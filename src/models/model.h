@@ -37,6 +37,7 @@ struct ModelInfo {
   uint64_t n_active_params = 0;  // of these, what one token is multiplied with
   uint64_t weight_bytes = 0;     // as published
   uint64_t packed_bytes = 0;     // of the compute layouts the fast path builds
+  uint64_t in_place_bytes = 0;   // of weights the fast path reads where the file is mapped
   // Bytes of weights that decoding one token reads, in compute layout.
   uint64_t bytes_per_token = 0;
 };

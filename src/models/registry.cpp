@@ -2,16 +2,22 @@
 
 #include <array>
 
+#include "models/gemma3.h"
+#include "models/gpt2.h"
 #include "models/gpt_oss.h"
 #include "models/llama.h"
+#include "models/qwen.h"
 #include "models/synth_plan.h"
 
 namespace atelier {
 namespace {
 
 constexpr std::array kArchitectures = {
-    Architecture{"llama", load_llama, synth_llama}, Architecture{"gpt-oss", load_gpt_oss, synth_gpt_oss},
+    Architecture{"llama", load_llama, synth_llama},    Architecture{"gpt-oss", load_gpt_oss, synth_gpt_oss},
     Architecture{"gpt_oss", load_gpt_oss, nullptr},  // in config.json
+    Architecture{"gpt2", load_gpt2, synth_gpt2},       Architecture{"qwen2", load_qwen, nullptr},
+    Architecture{"qwen3", load_qwen, nullptr},         Architecture{"gemma3", load_gemma3, nullptr},
+    Architecture{"gemma3_text", load_gemma3, nullptr},  // in config.json
 };
 
 }  // namespace

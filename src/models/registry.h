@@ -15,7 +15,8 @@ struct SynthArchitecture;
 struct Architecture {
   std::string_view name;  // value of general.architecture or model_type
   Result<std::unique_ptr<Model>> (*load)(std::shared_ptr<const Checkpoint>);
-  const SynthArchitecture& (*synth)();  // how random checkpoints of it are made; null for second names
+  const SynthArchitecture& (
+      *synth)();  // how random checkpoints of it are made; null: not at all, or under another name
 };
 
 std::span<const Architecture> architectures();

@@ -59,6 +59,7 @@ struct SynthArchitecture {
 
 const SynthArchitecture& synth_llama();
 const SynthArchitecture& synth_gpt_oss();
+const SynthArchitecture& synth_gpt2();
 
 // value = *override, held against [1, max].
 Status apply_override(std::optional<uint64_t> override_value, std::string_view name, uint64_t max,

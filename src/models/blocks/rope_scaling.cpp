@@ -47,6 +47,30 @@ Status apply_yarn(const ConfigReader& scaling, const ConfigReader& config, doubl
   return {};
 }
 
+// `scaling`: type and numbers; `config`: where max_position_embeddings may stand.
+Result<RopeConfig> scaled_rope(const ConfigReader& scaling, const ConfigReader& config, size_t rotary_dim,
+                               double base, bool round_bounds) {
+  RopeConfig rope{.frequencies = rope_frequencies(base, rotary_dim)};
+  ATELIER_TRY(const std::string old_name, scaling.text_or("type", "default"));
+  ATELIER_TRY(const std::string type, scaling.text_or("rope_type", old_name));
+  if (type == "default") return rope;
+  if (type == "linear") {
+    ATELIER_TRY(const double factor, positive(scaling, "factor"));
+    for (double& frequency : rope.frequencies) frequency /= factor;
+    return rope;
+  }
+  if (type == "llama3") {
+    ATELIER_CHECK_OK(apply_llama3(scaling, rope));
+    return rope;
+  }
+  if (type == "yarn") {
+    ATELIER_CHECK_OK(apply_yarn(scaling, config, base, round_bounds, rope));
+    return rope;
+  }
+  return fail(ErrorCode::kUnsupported,
+              "configuration: rope_scaling: expected type default, linear, llama3 or yarn, found '{}'", type);
+}
+
 }  // namespace
 
 std::vector<double> rope_frequencies(double base, size_t rotary_dim) {
@@ -100,26 +124,14 @@ Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rota
   if (parameters) {
     ATELIER_TRY(base, positive_or(*parameters, "rope_theta", outer_base));
   }
-  RopeConfig rope{.frequencies = rope_frequencies(base, rotary_dim)};
-  if (!scaling) return rope;
-  ATELIER_TRY(const std::string old_name, scaling->text_or("type", "default"));
-  ATELIER_TRY(const std::string type, scaling->text_or("rope_type", old_name));
-  if (type == "default") return rope;
-  if (type == "linear") {
-    ATELIER_TRY(const double factor, positive(*scaling, "factor"));
-    for (double& frequency : rope.frequencies) frequency /= factor;
-    return rope;
-  }
-  if (type == "llama3") {
-    ATELIER_CHECK_OK(apply_llama3(*scaling, rope));
-    return rope;
-  }
-  if (type == "yarn") {
-    ATELIER_CHECK_OK(apply_yarn(*scaling, config, base, defaults.round_bounds, rope));
-    return rope;
-  }
-  return fail(ErrorCode::kUnsupported,
-              "configuration: rope_scaling: expected type default, linear, llama3 or yarn, found '{}'", type);
+  if (!scaling) return RopeConfig{.frequencies = rope_frequencies(base, rotary_dim)};
+  return scaled_rope(*scaling, config, rotary_dim, base, defaults.round_bounds);
+}
+
+Result<RopeConfig> rope_from_parameters(const ConfigReader& parameters, size_t rotary_dim,
+                                        const RopeDefaults& defaults) {
+  ATELIER_TRY(const double base, positive_or(parameters, "rope_theta", defaults.base));
+  return scaled_rope(parameters, parameters, rotary_dim, base, defaults.round_bounds);
 }
 
 Result<RopeConfig> rope_from_gguf(const ConfigReader& config, size_t rotary_dim, size_t context,

@@ -55,6 +55,10 @@ struct RopeDefaults {
 Result<RopeConfig> rope_from_config_json(const ConfigReader& config, size_t rotary_dim,
                                          const RopeDefaults& defaults = {});
 
+// From one object that holds `rope_type`, `rope_theta` and what the type needs.
+Result<RopeConfig> rope_from_parameters(const ConfigReader& parameters, size_t rotary_dim,
+                                        const RopeDefaults& defaults = {});
+
 // From a GGUF's `rope.freq_base` and `rope.scaling.*` (types none, linear, yarn). `context`: the context
 // length, from which YaRN scales unless the file says otherwise. Errors as above.
 Result<RopeConfig> rope_from_gguf(const ConfigReader& config, size_t rotary_dim, size_t context,

@@ -47,6 +47,7 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
         if (!spec.matrix_options.streamed) break;
         info.n_active_params += elems;
         info.packed_bytes += spec.weight->packed_bytes();
+        info.in_place_bytes += spec.weight->in_place_bytes();
         info.bytes_per_token += spec.weight->streamed_bytes();
         break;
       }
@@ -55,6 +56,7 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
         for (const Weight& expert : *spec.expert_weights) {
           streamed += expert.streamed_bytes();
           info.packed_bytes += expert.packed_bytes();
+          info.in_place_bytes += expert.in_place_bytes();
         }
         info.n_params += elems;
         info.n_active_params += share(elems);
@@ -71,6 +73,7 @@ void tie_head(const Weight& embedding, Weight& head, ModelInfo& info) {
   head = Weight(embedding.source());
   info.n_active_params += head.rows() * head.cols();
   info.packed_bytes += head.packed_bytes();
+  info.in_place_bytes += head.in_place_bytes();
   info.bytes_per_token += head.streamed_bytes();
 }
 
