@@ -8,6 +8,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <memory>
+#include <new>
 #include <nlohmann/json.hpp>
 #include <system_error>
 
@@ -126,7 +127,12 @@ int run(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {  // the library's way of saying usage, and of answering --help
     return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
   }
-  const Status done = selected ? selected() : Status();
+  Status done;
+  try {
+    if (selected) done = selected();
+  } catch (const std::bad_alloc&) {  // a limit on this process (ulimit), below what the machine has
+    done = fail(ErrorCode::kOutOfMemory, "out of memory: the system refused to give more to this process");
+  }
   if (done) return 0;
   if (done.error().code == ErrorCode::kInterrupted) return 130;
   fmt::print(stderr, "atelier: {}\n", done.error().message);

@@ -75,7 +75,9 @@ Status show_json(const Shown& s, const MemoryEstimate& memory) {
        {"weight_bytes", info.weight_bytes},
        {"formats", s.formats},
        {"bytes_per_token", info.bytes_per_token},
-       {"memory", {{"packed_bytes", memory.packed_bytes}, {"kv_bytes_full_context", memory.kv_bytes}}}});
+       {"memory", {{"packed_bytes", memory.packed_bytes},
+         {"in_place_bytes", memory.in_place_bytes},
+         {"kv_bytes_full_context", memory.kv_bytes}}}});
 }
 
 Status run_show(const std::string& name, bool json, const Globals& globals) {
@@ -90,11 +92,11 @@ Status run_show(const std::string& name, bool json, const Globals& globals) {
       "path           {}\narchitecture   {} ({} checkpoint)\nparameters     {:.1f} M, {:.1f} M active per "
       "token\n"
       "layers         {}, {} wide\nvocabulary     {}\ncontext        {} tokens\nweights        {}:{}\n"
-      "memory         {} of weights in compute layout, {} of cache at {} tokens\nper token      {} of "
+      "memory         {} of weights in compute layout, {} read in place, {} of cache at {} tokens\nper token      {} of "
       "weights read\n",
       s.path.string(), info.architecture, dialect_name(s.dialect), static_cast<double>(info.n_params) / 1e6,
       static_cast<double>(info.n_active_params) / 1e6, info.n_layers, info.d_model, info.vocab_size,
-      info.context_length, megabytes(info.weight_bytes), formats, megabytes(memory.packed_bytes),
+      info.context_length, megabytes(info.weight_bytes), formats, megabytes(memory.packed_bytes), megabytes(memory.in_place_bytes),
       megabytes(memory.kv_bytes), info.context_length, megabytes(info.bytes_per_token)));
 }
 

@@ -31,11 +31,14 @@ Status run_detokenize(const std::string& model, const Globals& globals) {
   ATELIER_TRY(const auto tokenizer, load_tokenizer(model, globals));
   ATELIER_TRY(const std::string text, read_stdin(kMaxInputBytes));
   ATELIER_TRY(const std::vector<TokenId> ids, parse_token_ids("standard input", text));
-  for (const TokenId id : ids)
+  std::string bytes;  // as they are: text that is not UTF-8 comes back unchanged
+  for (const TokenId id : ids) {
     if (id < 0 || static_cast<size_t>(id) >= tokenizer->vocab_size())
       return fail(ErrorCode::kInvalidArgument, "token id: expected 0 to {}, found {}",
                   tokenizer->vocab_size() - 1, id);
-  return print(tokenizer->decode(ids));
+    bytes += tokenizer->token_bytes(id);
+  }
+  return print(bytes);
 }
 
 }  // namespace

@@ -26,9 +26,18 @@ Status check_memory(const ModelInfo& info, EngineOptions options) {
   if (needed.total() <= available) return {};
   return fail(ErrorCode::kOutOfMemory,
               "needed {} MiB of memory ({} MiB weights, {} MiB cache for {} tokens, {} MiB activations), "
-              "available {} MiB",
-              mib(needed.total()), mib(needed.packed_bytes), mib(needed.kv_bytes), options.context,
+              "available {} MiB (--mmap-anyway tries all the same)",
+              mib(needed.total()), mib(needed.packed_bytes + needed.in_place_bytes), mib(needed.kv_bytes), options.context,
               mib(needed.activation_bytes), mib(available));
+}
+
+// Weights that alone do not fit are refused before even their table is built.
+Status check_weights(const Checkpoint& checkpoint) {
+  const uint64_t needed = checkpoint.total_tensor_bytes(), available = available_memory_bytes();
+  if (needed <= available) return {};
+  return fail(ErrorCode::kOutOfMemory,
+              "needed {} MiB of memory for the weights alone, available {} MiB (--mmap-anyway tries all the same)",
+              mib(needed), mib(available));
 }
 
 }  // namespace
@@ -37,6 +46,7 @@ MemoryEstimate estimate_memory(const ModelInfo& info, const EngineOptions& optio
   MemoryEstimate estimate;
   const bool fast = options.numerics == Numerics::kFast;
   estimate.packed_bytes = fast ? info.packed_bytes : 0;
+  estimate.in_place_bytes = fast ? info.in_place_bytes : info.weight_bytes;
   estimate.kv_bytes = KvPool(info.cache, kv_type_of(options.numerics), 0).sequence_bytes(options.context);
   // A dozen matrices as wide as the model, their quantised copies, and one row of logits.
   constexpr uint64_t kMatrices = 16;
@@ -74,6 +84,9 @@ std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
 Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, const EngineOptions& wanted) {
   ATELIER_TRY(Checkpoint opened, Checkpoint::open(path));
   const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
+  if (!wanted.ignore_memory) {
+    if (Status fits = check_weights(*checkpoint); !fits) return fail_in(path.string(), std::move(fits).error());
+  }
   Result<std::unique_ptr<Model>> model = load_model(checkpoint);
   if (!model) return fail_in(path.string(), std::move(model).error());
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::load(*checkpoint);

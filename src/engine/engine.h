@@ -34,12 +34,13 @@ struct ModelCard {
   SamplerOptions sampling;     // recommended by the publisher
 };
 
-// Bytes that loading and running need beyond the mapped file.
+// Bytes of memory that running needs.
 struct MemoryEstimate {
   uint64_t packed_bytes = 0;      // weights in compute layout
+  uint64_t in_place_bytes = 0;    // weights read where the file is mapped
   uint64_t kv_bytes = 0;          // one sequence of the whole context
   uint64_t activation_bytes = 0;  // of one chunk
-  uint64_t total() const { return packed_bytes + kv_bytes + activation_bytes; }
+  uint64_t total() const { return packed_bytes + in_place_bytes + kv_bytes + activation_bytes; }
 };
 
 class Engine {

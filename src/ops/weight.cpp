@@ -1,5 +1,6 @@
 #include "ops/weight.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/check.h"
@@ -34,6 +35,11 @@ void Weight::pack(ThreadPool& pool) {
 
 size_t Weight::packed_bytes() const {
   return is_packed() ? packed_->bytes() : atelier::packed_bytes(dtype(), source_.rows, cols());
+}
+
+size_t Weight::in_place_bytes() const {
+  const size_t packed = packed_bytes(), streamed = streamed_bytes();
+  return streamed - std::min(streamed, packed);
 }
 
 size_t Weight::streamed_bytes() const { return atelier::streamed_bytes(dtype(), rows(), cols()); }

@@ -47,6 +47,7 @@ class Weight {
   bool is_packed() const { return packed_ != nullptr; }
   const PackedWeight& packed() const { return *packed_; }
   size_t packed_bytes() const;    // memory the packed form takes or would take
+  size_t in_place_bytes() const;  // of the checkpoint's own that products read; 0 where all is packed
   size_t streamed_bytes() const;  // what one product reads of it; more where rows are used in place
 
  private:
