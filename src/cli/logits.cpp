@@ -43,6 +43,9 @@ Status run_logits(const LogitsFlags& flags, const Globals& globals) {
     return fail(ErrorCode::kInvalidArgument, "{}: expected at least one token id, found none",
                 flags.tokens_file);
   ATELIER_TRY(const std::unique_ptr<Engine> engine, load_engine(flags.model, globals));
+  if (tokens.size() > engine->context_length())
+    return fail(ErrorCode::kLimit, "{}: expected at most {} tokens (the context), found {}",
+                flags.tokens_file, engine->context_length(), tokens.size());
   std::optional<NpyWriter> writer;
   if (!flags.out.empty()) {
     ATELIER_TRY(NpyWriter created, NpyWriter::create(flags.out, tokens.size(), engine->info().vocab_size));

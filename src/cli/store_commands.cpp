@@ -62,22 +62,22 @@ Result<Shown> inspect(const std::filesystem::path& path) {
 
 Status show_json(const Shown& s, const MemoryEstimate& memory) {
   const ModelInfo& info = s.info;
-  return print_json(
-      {{"path", s.path.string()},
-       {"dialect", dialect_name(s.dialect)},
-       {"architecture", info.architecture},
-       {"layers", info.n_layers},
-       {"d_model", info.d_model},
-       {"vocab_size", info.vocab_size},
-       {"context_length", info.context_length},
-       {"parameters", info.n_params},
-       {"active_parameters", info.n_active_params},
-       {"weight_bytes", info.weight_bytes},
-       {"formats", s.formats},
-       {"bytes_per_token", info.bytes_per_token},
-       {"memory", {{"packed_bytes", memory.packed_bytes},
-         {"in_place_bytes", memory.in_place_bytes},
-         {"kv_bytes_full_context", memory.kv_bytes}}}});
+  return print_json({{"path", s.path.string()},
+                     {"dialect", dialect_name(s.dialect)},
+                     {"architecture", info.architecture},
+                     {"layers", info.n_layers},
+                     {"d_model", info.d_model},
+                     {"vocab_size", info.vocab_size},
+                     {"context_length", info.context_length},
+                     {"parameters", info.n_params},
+                     {"active_parameters", info.n_active_params},
+                     {"weight_bytes", info.weight_bytes},
+                     {"formats", s.formats},
+                     {"bytes_per_token", info.bytes_per_token},
+                     {"memory",
+                      {{"packed_bytes", memory.packed_bytes},
+                       {"in_place_bytes", memory.in_place_bytes},
+                       {"kv_bytes_full_context", memory.kv_bytes}}}});
 }
 
 Status run_show(const std::string& name, bool json, const Globals& globals) {
@@ -92,12 +92,14 @@ Status run_show(const std::string& name, bool json, const Globals& globals) {
       "path           {}\narchitecture   {} ({} checkpoint)\nparameters     {:.1f} M, {:.1f} M active per "
       "token\n"
       "layers         {}, {} wide\nvocabulary     {}\ncontext        {} tokens\nweights        {}:{}\n"
-      "memory         {} of weights in compute layout, {} read in place, {} of cache at {} tokens\nper token      {} of "
+      "memory         {} of weights in compute layout, {} read in place, {} of cache at {} tokens\nper token "
+      "     {} of "
       "weights read\n",
       s.path.string(), info.architecture, dialect_name(s.dialect), static_cast<double>(info.n_params) / 1e6,
       static_cast<double>(info.n_active_params) / 1e6, info.n_layers, info.d_model, info.vocab_size,
-      info.context_length, megabytes(info.weight_bytes), formats, megabytes(memory.packed_bytes), megabytes(memory.in_place_bytes),
-      megabytes(memory.kv_bytes), info.context_length, megabytes(info.bytes_per_token)));
+      info.context_length, megabytes(info.weight_bytes), formats, megabytes(memory.packed_bytes),
+      megabytes(memory.in_place_bytes), megabytes(memory.kv_bytes), info.context_length,
+      megabytes(info.bytes_per_token)));
 }
 
 Status run_rm(const std::string& name, const Globals& globals) {
