@@ -45,13 +45,18 @@ class Measured:
     """Comparison of logits [n, vocab] with a truth of the same shape."""
 
     def __init__(self, logits: np.ndarray, truth: np.ndarray):
-        a, b = logits.astype(np.float64), truth.astype(np.float64)
-        if a.shape != b.shape or not np.isfinite(a).all() or not np.isfinite(b).all():
-            raise SystemExit(f"expected finite logits of shape {b.shape}, found {a.shape}")
+        if logits.shape != truth.shape or not np.isfinite(logits).all() or not np.isfinite(truth).all():
+            raise SystemExit(f"expected finite logits of shape {truth.shape}, found {logits.shape}")
+        rows = [self._row(a.astype(np.float64), b.astype(np.float64)) for a, b in zip(logits, truth)]
+        largest, kl, same_best = (np.array(column) for column in zip(*rows))
+        self.max_over_sigma = float(largest.max() / truth.std(dtype=np.float64))
+        self.kl = kl
+        self.top_1 = float(same_best.mean())
+
+    @staticmethod
+    def _row(a: np.ndarray, b: np.ndarray) -> tuple[float, float, bool]:
         la, lb = log_softmax(a), log_softmax(b)
-        self.max_over_sigma = float(np.abs(a - b).max() / b.std())
-        self.kl = (np.exp(lb) * (lb - la)).sum(-1)
-        self.top_1 = float((a.argmax(-1) == b.argmax(-1)).mean())
+        return float(np.abs(a - b).max()), float((np.exp(lb) * (lb - la)).sum()), a.argmax() == b.argmax()
 
     def __str__(self) -> str:
         return f"max |Δ|/σ {self.max_over_sigma:.2g}, mean KL {self.kl.mean():.2g}, top-1 {self.top_1:.1%}"
