@@ -27,17 +27,18 @@ Status check_memory(const ModelInfo& info, EngineOptions options) {
   return fail(ErrorCode::kOutOfMemory,
               "needed {} MiB of memory ({} MiB weights, {} MiB cache for {} tokens, {} MiB activations), "
               "available {} MiB (--mmap-anyway tries all the same)",
-              mib(needed.total()), mib(needed.packed_bytes + needed.in_place_bytes), mib(needed.kv_bytes), options.context,
-              mib(needed.activation_bytes), mib(available));
+              mib(needed.total()), mib(needed.packed_bytes + needed.in_place_bytes), mib(needed.kv_bytes),
+              options.context, mib(needed.activation_bytes), mib(available));
 }
 
 // Weights that alone do not fit are refused before even their table is built.
 Status check_weights(const Checkpoint& checkpoint) {
   const uint64_t needed = checkpoint.total_tensor_bytes(), available = available_memory_bytes();
   if (needed <= available) return {};
-  return fail(ErrorCode::kOutOfMemory,
-              "needed {} MiB of memory for the weights alone, available {} MiB (--mmap-anyway tries all the same)",
-              mib(needed), mib(available));
+  return fail(
+      ErrorCode::kOutOfMemory,
+      "needed {} MiB of memory for the weights alone, available {} MiB (--mmap-anyway tries all the same)",
+      mib(needed), mib(available));
 }
 
 }  // namespace
@@ -85,7 +86,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
   ATELIER_TRY(Checkpoint opened, Checkpoint::open(path));
   const auto checkpoint = std::make_shared<const Checkpoint>(std::move(opened));
   if (!wanted.ignore_memory) {
-    if (Status fits = check_weights(*checkpoint); !fits) return fail_in(path.string(), std::move(fits).error());
+    if (Status fits = check_weights(*checkpoint); !fits)
+      return fail_in(path.string(), std::move(fits).error());
   }
   Result<std::unique_ptr<Model>> model = load_model(checkpoint);
   if (!model) return fail_in(path.string(), std::move(model).error());
