@@ -1,5 +1,6 @@
 #include "base/cpu.h"
 
+#include <sys/auxv.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -16,9 +17,25 @@ struct IsaEntry {
   std::string_view name;
 };
 constexpr std::array kIsas = {
-    IsaEntry{Isa::kBaseline, "baseline"},     IsaEntry{Isa::kAvx2, "avx2"}, IsaEntry{Isa::kAvx512, "avx512"},
-    IsaEntry{Isa::kAvx512Bf16, "avx512bf16"}, IsaEntry{Isa::kAmx, "amx"},
+    IsaEntry{Isa::kBaseline, "baseline"}, IsaEntry{Isa::kAvx2, "avx2"},
+    IsaEntry{Isa::kAvx512, "avx512"},     IsaEntry{Isa::kAvx512Bf16, "avx512bf16"},
+    IsaEntry{Isa::kAmx, "amx"},           IsaEntry{Isa::kDotProd, "dotprod"},
+    IsaEntry{Isa::kI8mm, "i8mm"},
 };
+
+constexpr std::array kLevels = {
+    Isa::kBaseline,
+#if defined(__x86_64__)
+    Isa::kAvx2,     Isa::kAvx512, Isa::kAvx512Bf16, Isa::kAmx,
+#elif defined(__aarch64__)
+    Isa::kDotProd,
+    Isa::kI8mm,
+#endif
+};
+
+bool is_here(Isa isa) {
+  return std::find(kLevels.begin(), kLevels.end(), isa) != kLevels.end() && isa <= detected_isa();
+}
 
 #if defined(__x86_64__)
 // Linux hands out the 8 KiB of tile registers only on request (Documentation/arch/x86/xstate.rst).
@@ -48,6 +65,14 @@ Isa detect() {
   if (!__builtin_cpu_supports("avx512bf16")) return Isa::kAvx512;
   return has_amx() ? Isa::kAmx : Isa::kAvx512Bf16;
 }
+#elif defined(__aarch64__)
+// Linux' hardware capabilities (Documentation/arch/arm64/elf_hwcaps.rst).
+Isa detect() {
+  constexpr unsigned long kDotProduct = 1ul << 20;    // in AT_HWCAP
+  constexpr unsigned long kInt8Matrices = 1ul << 13;  // in AT_HWCAP2
+  if ((::getauxval(AT_HWCAP) & kDotProduct) == 0) return Isa::kBaseline;
+  return (::getauxval(AT_HWCAP2) & kInt8Matrices) != 0 ? Isa::kI8mm : Isa::kDotProd;
+}
 #else
 Isa detect() { return Isa::kBaseline; }
 #endif
@@ -57,7 +82,7 @@ std::atomic<Isa>& active() {
     const char* wanted = std::getenv("ATELIER_ISA");
     if (wanted == nullptr) return detected_isa();
     const Result<Isa> named = isa_from_name(wanted);
-    return named ? std::min(*named, detected_isa()) : detected_isa();
+    return named && is_here(*named) ? *named : detected_isa();
   }();
   return isa;
 }
@@ -69,9 +94,12 @@ std::string_view isa_name(Isa isa) { return kIsas[static_cast<size_t>(isa)].name
 Result<Isa> isa_from_name(std::string_view name) {
   for (const IsaEntry& entry : kIsas)
     if (entry.name == name) return entry.isa;
-  return fail(ErrorCode::kInvalidArgument,
-              "instruction set: expected baseline, avx2, avx512, avx512bf16 or amx, found '{}'", name);
+  return fail(
+      ErrorCode::kInvalidArgument,
+      "instruction set: expected baseline, avx2, avx512, avx512bf16, amx, dotprod or i8mm, found '{}'", name);
 }
+
+std::span<const Isa> isa_levels() { return kLevels; }
 
 Isa detected_isa() {
   static const Isa isa = detect();
@@ -81,7 +109,7 @@ Isa detected_isa() {
 Isa active_isa() { return active().load(std::memory_order_relaxed); }
 
 bool set_active_isa(Isa isa) {
-  if (isa > detected_isa()) return false;
+  if (!is_here(isa)) return false;
   active().store(isa);
   return true;
 }

@@ -19,6 +19,7 @@ enum class ErrorCode {
   kIo,               // the operating system refused to read or write
   kLimit,            // a documented limit was exceeded (context length, nesting, sizes)
   kInterrupted,      // stopped on request
+  kOverloaded,       // too much asked at once; the same may work later
 };
 
 // Names the thing, what was expected and what was found; one line, no trailing period or newline.

@@ -1,21 +1,15 @@
 #include "base/threads.h"
 
-#include <sched.h>
-
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstdint>
-#include <cstdio>
-#include <fstream>
 #include <mutex>
-#include <set>
-#include <string>
 #include <thread>
-#include <utility>
 #include <vector>
 
 #include "base/buffer.h"
+#include "base/check.h"
+#include "base/topology.h"
 
 #if defined(__x86_64__)
 #include <emmintrin.h>
@@ -49,15 +43,34 @@ void wait_until(std::mutex& mutex, std::condition_variable& wake, std::atomic<in
   sleepers.fetch_sub(1);
 }
 
-size_t cgroup_quota() {
-  std::ifstream file("/sys/fs/cgroup/cpu.max");
-  std::string quota;
-  double period = 0;
-  if (!(file >> quota >> period) || quota == "max" || period <= 0) return SIZE_MAX;
-  return static_cast<size_t>(std::max(1.0, std::stod(quota) / period));
-}
-
 }  // namespace
+
+// Tasks [begin, end) that a thread has before it, taken one by one: from the front by the thread itself, from
+// the back by others that have run out of their own. A line of its own: as a rule nobody else looks.
+class alignas(kCacheLineBytes) TaskRange {
+ public:
+  static constexpr size_t kNone = SIZE_MAX;
+  void set(size_t begin, size_t end) { range_.store(begin | end << 32, std::memory_order_relaxed); }
+  size_t take_first() {
+    return take([](uint64_t) { return uint64_t{1}; }, [](uint64_t range) { return range & kMask; });
+  }
+  size_t take_last() {
+    return take([](uint64_t) { return uint64_t{0} - (uint64_t{1} << 32); },
+                [](uint64_t range) { return (range >> 32) - 1; });
+  }
+
+ private:
+  static constexpr uint64_t kMask = 0xffffffff;
+  template <class Change, class Task>
+  size_t take(Change change, Task task) {
+    uint64_t range = range_.load(std::memory_order_relaxed);
+    while ((range & kMask) < range >> 32)
+      if (range_.compare_exchange_weak(range, range + change(range), std::memory_order_relaxed))
+        return task(range);
+    return kNone;
+  }
+  std::atomic<uint64_t> range_{0};  // begin in the lower half, end in the upper
+};
 
 // A round is open while the caller hands out its tasks. Helpers join an open round, work, and leave; the
 // caller closes it when no task is left and waits only for those who joined. A helper that the scheduler
@@ -69,12 +82,11 @@ struct ThreadPool::State {
 
   // Joined helpers in bits 0–15, whether the round is open in bit 16, the number of the round above.
   alignas(kCacheLineBytes) std::atomic<uint64_t> gate{0};
-  alignas(kCacheLineBytes) std::atomic<size_t> next{0};
   // Written by the caller between rounds, read by helpers that joined.
-  alignas(kCacheLineBytes) size_t n_tasks = 0;
-  Erased call = nullptr;
+  alignas(kCacheLineBytes) Erased call = nullptr;
   void* fn = nullptr;
   std::atomic<bool> stop{false};
+  std::vector<TaskRange> ranges;  // [thread]
 
   std::mutex mutex;
   std::condition_variable wake_helpers;
@@ -83,9 +95,21 @@ struct ThreadPool::State {
   std::atomic<int> sleeping_caller{0};
   std::vector<std::thread> threads;
 
+  explicit State(size_t n_threads) : ranges(n_threads) {}
+
+  // Equal shares of neighbouring tasks: a thread reads on where its last task ended, and round for round the
+  // same part of the same weights.
+  void hand_out(size_t n_tasks) {
+    const size_t n = ranges.size();
+    for (size_t t = 0; t < n; ++t) ranges[t].set(n_tasks * t / n, n_tasks * (t + 1) / n);
+  }
+
   void work(size_t thread) {
-    for (size_t task; (task = next.fetch_add(1, std::memory_order_relaxed)) < n_tasks;)
-      call(fn, task, thread);
+    for (size_t task; (task = ranges[thread].take_first()) != TaskRange::kNone;) call(fn, task, thread);
+    for (size_t i = 1; i < ranges.size(); ++i) {
+      TaskRange& other = ranges[(thread + i) % ranges.size()];
+      for (size_t task; (task = other.take_last()) != TaskRange::kNone;) call(fn, task, thread);
+    }
   }
 
   // A sleeper counts itself under the mutex before it looks at the condition one last time, so whoever
@@ -130,10 +154,19 @@ struct ThreadPool::State {
   }
 };
 
-ThreadPool::ThreadPool(size_t n_threads)
-    : n_threads_(n_threads == 0 ? default_thread_count() : n_threads), state_(std::make_unique<State>()) {
-  for (size_t thread = 1; thread < n_threads_; ++thread)
-    state_->threads.emplace_back([this, thread] { state_->helper(thread); });
+ThreadPool::ThreadPool(const ThreadPoolOptions& options)
+    : n_threads_(options.n_threads == 0 ? default_thread_count() : options.n_threads),
+      state_(std::make_unique<State>(n_threads_)) {
+  // On machines of several NUMA nodes threads that wander would leave the memory they filled behind.
+  const bool pin = options.pin == Pinning::kOn || (options.pin == Pinning::kAuto && numa_node_count() > 1);
+  const std::vector<Core> cores = pin ? fastest_cores() : std::vector<Core>();
+  for (size_t thread = 1; thread < n_threads_; ++thread) {
+    const int cpu = thread < cores.size() ? cores[thread].cpu : -1;
+    state_->threads.emplace_back([this, thread, cpu] {
+      if (cpu >= 0) pin_to(cpu);
+      state_->helper(thread);
+    });
+  }
 }
 
 ThreadPool::~ThreadPool() {
@@ -147,31 +180,14 @@ void ThreadPool::run_erased(size_t n_tasks, Erased call, void* fn) {
     for (size_t task = 0; task < n_tasks; ++task) call(fn, task, 0);
     return;
   }
+  ATELIER_CHECK(n_tasks < (uint64_t{1} << 32));
   State& s = *state_;
-  s.n_tasks = n_tasks;
   s.call = call;
   s.fn = fn;
-  s.next.store(0, std::memory_order_relaxed);
+  s.hand_out(n_tasks);
   s.open_round();
   s.work(0);
   s.close_round();
-}
-
-size_t default_thread_count() {
-  cpu_set_t allowed;
-  CPU_ZERO(&allowed);
-  if (sched_getaffinity(0, sizeof allowed, &allowed) != 0)
-    return std::max(1u, std::thread::hardware_concurrency());
-  std::set<std::pair<long, long>> cores;  // (package, core): hyper-threads of one core count once
-  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
-    if (!CPU_ISSET(cpu, &allowed)) continue;
-    const std::string topology = "/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/";
-    long package = 0, core = cpu;
-    std::ifstream(topology + "physical_package_id") >> package;
-    std::ifstream(topology + "core_id") >> core;
-    cores.emplace(package, core);
-  }
-  return std::clamp<size_t>(cores.size(), 1, cgroup_quota());
 }
 
 }  // namespace atelier

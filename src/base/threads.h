@@ -7,10 +7,21 @@
 
 namespace atelier {
 
+enum class Pinning {
+  kAuto,  // on machines with several NUMA nodes
+  kOff,
+  kOn,  // every helper on a core of its own; the caller is left to the system, which finds the core that is
+        // left
+};
+struct ThreadPoolOptions {
+  size_t n_threads = 0;  // counts the caller; 1 runs everything inline. 0: default_thread_count()
+  Pinning pin = Pinning::kAuto;
+};
+
 class ThreadPool {
  public:
-  // `n_threads` counts the caller; 1 runs everything inline. 0: one per physical core this process may use.
-  explicit ThreadPool(size_t n_threads = 0);
+  explicit ThreadPool(const ThreadPoolOptions& options);
+  explicit ThreadPool(size_t n_threads = 0) : ThreadPool(ThreadPoolOptions{.n_threads = n_threads}) {}
   ~ThreadPool();
   ThreadPool(const ThreadPool&) = delete;
   ThreadPool& operator=(const ThreadPool&) = delete;
@@ -18,8 +29,9 @@ class ThreadPool {
   size_t size() const { return n_threads_; }
 
   // Calls fn(task, thread) for every task in [0, n_tasks), thread < size(); returns when all are done.
-  // Tasks are handed out one at a time in ascending order, so uneven tasks balance themselves; which thread
-  // runs a task is not defined: results must not depend on it. Not reentrant; one caller at a time.
+  // Each thread starts on its share of neighbouring tasks, in ascending order, and when that is done takes
+  // others' last ones, so that uneven tasks balance themselves; which thread runs a task is not defined:
+  // results must not depend on it. Not reentrant; one caller at a time.
   template <class Fn>
   void run(size_t n_tasks, Fn&& fn) {
     using F = std::remove_reference_t<Fn>;
@@ -36,8 +48,5 @@ class ThreadPool {
   size_t n_threads_;
   std::unique_ptr<State> state_;
 };
-
-// Physical cores in this process's affinity mask, bounded by the cgroup's CPU quota; at least 1.
-size_t default_thread_count();
 
 }  // namespace atelier

@@ -4,7 +4,9 @@
 #include <cstring>
 
 #include "base/check.h"
+#include "base/checked.h"
 #include "formats/float16.h"
+#include "formats/fp8.h"
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
 #include "formats/mxfp4.h"
@@ -101,6 +103,17 @@ void decode_mxfp4_split(std::span<const std::byte> blocks, std::span<const std::
     const auto codes = static_cast<uint8_t>(blocks[i / 2]);
     out[i] = scale * static_cast<float>(kMxfp4DoubledValues[codes & 0xf]);
     out[i + 1] = scale * static_cast<float>(kMxfp4DoubledValues[codes >> 4]);
+  }
+}
+
+void decode_f8e4m3_tiled(std::span<const std::byte> codes, std::span<const std::byte> scales,
+                         std::span<float> out) {
+  ATELIER_CHECK(codes.size() == out.size());
+  ATELIER_CHECK(scales.size() == ceil_div(out.size(), kF8TileCols) * sizeof(float));
+  for (size_t i = 0; i < out.size(); ++i) {
+    float scale;
+    std::memcpy(&scale, scales.data() + i / kF8TileCols * sizeof scale, sizeof scale);
+    out[i] = f8e4m3_to_float(static_cast<uint8_t>(codes[i])) * scale;
   }
 }
 

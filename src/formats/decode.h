@@ -19,4 +19,9 @@ void decode_row(DType dtype, std::span<const std::byte> encoded, std::span<float
 void decode_mxfp4_split(std::span<const std::byte> blocks, std::span<const std::byte> scales,
                         std::span<float> out);
 
+// FP8 with scales: codes.size() == out.size(); `scales` holds a float32 for each begun 128 columns. Each
+// value is code · scale, rounded once.
+void decode_f8e4m3_tiled(std::span<const std::byte> codes, std::span<const std::byte> scales,
+                         std::span<float> out);
+
 }  // namespace atelier

@@ -4,10 +4,13 @@
 #pragma once
 
 #include <bit>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 
 namespace atelier {
+
+inline constexpr size_t kF8TileCols = 128;  // columns, and rows, that share a scale
 
 constexpr float f8e4m3_to_float(uint8_t code) {
   const uint32_t sign = static_cast<uint32_t>(code & 0x80u) << 24;

@@ -121,8 +121,12 @@ TEST(DType, IdsAndNamesGoBothWays) {
   for (int i = 0; i <= static_cast<int>(DType::kBool); ++i) {
     const auto dtype = static_cast<DType>(i);
     EXPECT_EQ(dtype_info(dtype).dtype, dtype);
-    if (const auto id = dtype_to_gguf(dtype)) EXPECT_EQ(dtype_from_gguf(*id), dtype);
-    if (const auto name = dtype_to_safetensors(dtype)) EXPECT_EQ(dtype_from_safetensors(*name), dtype);
+    if (const auto id = dtype_to_gguf(dtype)) {
+      EXPECT_EQ(dtype_from_gguf(*id), dtype);
+    }
+    if (const auto name = dtype_to_safetensors(dtype)) {
+      EXPECT_EQ(dtype_from_safetensors(*name), dtype);
+    }
     EXPECT_TRUE(dtype_to_gguf(dtype) || dtype_to_safetensors(dtype)) << dtype_info(dtype).name;
   }
   EXPECT_EQ(dtype_from_gguf(UINT32_MAX), std::nullopt);
