@@ -1,8 +1,11 @@
-// A pull reader for JSON of a known form in untrusted bytes: no allocation but for strings with escapes, no
-// copy of the text, every byte held against the end. Used for safetensors headers and indexes, where a parser
-// that indexes the text first would take seven times its size.
+// A pull parser for the JSON of model files: safetensors headers and tokenizers, tens of megabytes of short
+// strings from people we do not know. It holds no tree and no index, so its memory is one unescaped string
+// whatever the file says; the general parsers we use elsewhere would take seven times the file. Strict RFC
+// 8259.
 #pragma once
 
+#include <array>
+#include <bitset>
 #include <cstddef>
 #include <cstdint>
 #include <string>
@@ -12,59 +15,69 @@
 
 namespace atelier {
 
-class JsonHeaderReader {
+// Values are taken in the order in which they stand. The first error sticks: from then on every call returns
+// at once (next_* return false), so that loops end and the caller looks at status() once, afterwards.
+//
+//   reader.begin_object();
+//   for (std::string_view key; reader.next_key(key);) { if (key == "id") id = reader.integer(); else
+//   reader.skip(); } reader.finish(); ATELIER_CHECK_OK(reader.status());
+class JsonReader {
  public:
-  explicit JsonHeaderReader(std::string_view text) : text_(text) {}
+  static constexpr size_t kMaxDepth = 64;
 
-  // Reads an object; on_key(key) must read that key's value. `key` is valid until the next string is read.
-  template <class OnKey>
-  Status object(OnKey&& on_key) {
-    ATELIER_CHECK_OK(expect('{'));
-    if (accept('}')) return {};
-    do {
-      ATELIER_TRY(const std::string_view key, string());
-      ATELIER_CHECK_OK(expect(':'));
-      ATELIER_CHECK_OK(on_key(key));
-    } while (accept(','));
-    return expect('}');
-  }
+  // Reads `text` from byte `start` on. `text` has passed validate() and outlives the reader.
+  explicit JsonReader(std::string_view text, size_t start = 0);
+  // What must hold of the whole text before it is read: it is UTF-8 without a byte order mark.
+  static Status validate(std::string_view text);
 
-  // Reads an array; on_element() must read one element.
-  template <class OnElement>
-  Status array(OnElement&& on_element) {
-    ATELIER_CHECK_OK(expect('['));
-    if (accept(']')) return {};
-    do {
-      ATELIER_CHECK_OK(on_element());
-    } while (accept(','));
-    return expect(']');
-  }
+  enum class Kind { kObject, kArray, kString, kNumber, kBoolean, kNull, kInvalid };
+  Kind peek();  // of the value that comes next
 
-  // The string's characters, unescaped; a view into the text, or, where there were escapes, into this reader,
-  // valid until the next string is read. Surrogates must come in pairs.
-  Result<std::string_view> string();
-  // A plain integer from 0 to 2^64 - 1: no sign, fraction, exponent or leading zero.
-  Result<uint64_t> uint();
-  // Any value, checked for its form; at most `max_depth` deep.
-  Status skip(int max_depth = 32);
-  // Nothing but white space is left.
-  Status end();
+  void begin_object();
+  bool next_key(std::string_view& key);  // `key` is valid until the next string or key is read
+  void begin_array();
+  bool next_element();
 
-  size_t offset() const { return at_; }
+  std::string_view string();  // valid until the next string or key is read
+  int64_t integer();
+  uint64_t unsigned_integer();
+  double number();
+  bool boolean();
+  bool null();             // takes a null if one is next
+  void skip();             // any value, checked for syntax
+  std::string_view raw();  // the same, and its text
+  void finish();           // only white space may be left
+
+  // For values that are well-formed and yet wrong. Errors name the byte.
+  void fail_here(std::string message);
+  void fail_here(Error error);
+  void fail_with(Error error);  // without a place, for what goes wrong later than it was read
+  bool ok() const { return ok_; }
+  Status status() const;
+  size_t position() const { return at_; }
 
  private:
-  void skip_space();
-  bool accept(char wanted);
-  Status expect(char wanted);
-  Status escape();
-  Result<uint32_t> hex4();
-  Status skip_literal(std::string_view literal);
-  Status skip_number();
-  tl::unexpected<Error> wrong(std::string_view expected) const;
+  char next_char();  // the next one that is not white space, '\0' at the end; not taken
+  bool take(char expected);
+  void wrong(std::string_view expected);  // expected that, found what is next
+  void open(char bracket);
+  bool next_item(char close);
+  std::string_view string_token();
+  std::string_view unescape(size_t start);
+  void escape();
+  char32_t hex4();
+  std::string_view number_token();
+  template <class Integer>
+  Integer integer_token(std::string_view expected);
+  void take_word(std::string_view word);
 
   std::string_view text_;
   size_t at_ = 0;
+  size_t depth_ = 0;
+  std::bitset<kMaxDepth + 1> fresh_;  // per depth: no item has been read yet
   std::string unescaped_;
+  bool ok_ = true;
+  Error error_{ErrorCode::kCorrupt, {}};
 };
 
 }  // namespace atelier

@@ -1,7 +1,5 @@
 #include "io/safetensors.h"
 
-#include <simdjson.h>
-
 #include <algorithm>
 #include <map>
 #include <optional>
@@ -24,42 +22,43 @@ struct TensorRecord {
   std::optional<uint64_t> begin, end;  // within the data section
 };
 
-Result<Shape> read_shape(JsonHeaderReader& in) {
+Status read_shape(JsonReader& in, TensorRecord& record) {
   Shape shape;
-  ATELIER_CHECK_OK(in.array([&]() -> Status {
-    ATELIER_TRY(const uint64_t dim, in.uint());
+  in.begin_array();
+  while (in.next_element()) {
+    const uint64_t dim = in.unsigned_integer();
     if (shape.rank == kMaxRank)
       return fail(ErrorCode::kUnsupported, "expected at most {} dimensions, found more", kMaxRank);
     shape.dims[shape.rank++] = dim;
-    return {};
-  }));
-  return shape;
+  }
+  record.shape = shape;
+  return in.status();
 }
 
-Status read_offsets(JsonHeaderReader& in, TensorRecord& record) {
+Status read_offsets(JsonReader& in, TensorRecord& record) {
   size_t n = 0;
-  ATELIER_CHECK_OK(in.array([&]() -> Status {
-    ATELIER_TRY(const uint64_t offset, in.uint());
+  in.begin_array();
+  while (in.next_element()) {
+    const uint64_t offset = in.unsigned_integer();
     if (n == 2) return fail(ErrorCode::kCorrupt, "expected two data_offsets, found more");
     (n++ == 0 ? record.begin : record.end) = offset;
-    return {};
-  }));
+  }
+  ATELIER_CHECK_OK(in.status());
   if (n != 2) return fail(ErrorCode::kCorrupt, "expected two data_offsets, found {}", n);
   return {};
 }
 
-Status read_field(JsonHeaderReader& in, std::string_view key, TensorRecord& record) {
-  if (key == "dtype" && !record.dtype) {
-    ATELIER_TRY(const std::string_view name, in.string());
-    record.dtype = dtype_from_safetensors(name);
-    if (!record.dtype)
-      return fail(ErrorCode::kUnsupported, "expected a supported dtype, found \"{}\"", shown(name));
-    return {};
-  }
-  if (key == "shape" && !record.shape) {
-    ATELIER_TRY(record.shape, read_shape(in));
-    return {};
-  }
+Status read_dtype(JsonReader& in, TensorRecord& record) {
+  const std::string_view name = in.string();
+  ATELIER_CHECK_OK(in.status());
+  record.dtype = dtype_from_safetensors(name);
+  if (record.dtype) return {};
+  return fail(ErrorCode::kUnsupported, "expected a supported dtype, found \"{}\"", shown(name));
+}
+
+Status read_field(JsonReader& in, std::string_view key, TensorRecord& record) {
+  if (key == "dtype" && !record.dtype) return read_dtype(in, record);
+  if (key == "shape" && !record.shape) return read_shape(in, record);
   if (key == "data_offsets" && !record.begin) return read_offsets(in, record);
   return fail(ErrorCode::kCorrupt, "expected dtype, shape and data_offsets once each, found \"{}\"",
               shown(key));
@@ -75,9 +74,11 @@ std::optional<uint64_t> tensor_bytes(DType dtype, const Shape& shape) {
   return bytes;
 }
 
-Result<TensorView> read_tensor(JsonHeaderReader& in, std::span<const std::byte> data) {
+Result<TensorView> read_tensor(JsonReader& in, std::span<const std::byte> data) {
   TensorRecord record;
-  ATELIER_CHECK_OK(in.object([&](std::string_view key) { return read_field(in, key, record); }));
+  in.begin_object();
+  for (std::string_view key; in.next_key(key);) ATELIER_CHECK_OK(read_field(in, key, record));
+  ATELIER_CHECK_OK(in.status());
   if (!record.dtype || !record.shape || !record.begin)
     return fail(ErrorCode::kCorrupt, "expected dtype, shape and data_offsets, found less");
   if (*record.begin > *record.end || *record.end > data.size())
@@ -114,16 +115,9 @@ Status check_coverage(std::vector<TensorView>& tensors, std::span<const std::byt
 }
 
 // `__metadata__`: strings by name, of no use to us.
-Status check_metadata(JsonHeaderReader& in) {
-  return in.object([&](std::string_view) -> Status {
-    ATELIER_CHECK_OK(in.string());
-    return {};
-  });
-}
-
-Status check_utf8(std::string_view text) {
-  if (simdjson::validate_utf8(text.data(), text.size())) return {};
-  return fail(ErrorCode::kCorrupt, "expected JSON in UTF-8, found other bytes");
+void check_metadata(JsonReader& in) {
+  in.begin_object();
+  for (std::string_view key; in.next_key(key);) in.string();
 }
 
 struct Sections {
@@ -158,13 +152,17 @@ Result<SafetensorsFile> SafetensorsFile::parse(std::span<const std::byte> bytes,
 Result<SafetensorsFile> SafetensorsFile::parse_unnamed(std::span<const std::byte> bytes) {
   SafetensorsFile file;
   ATELIER_TRY(const Sections sections, split(bytes));
-  ATELIER_CHECK_OK(check_utf8(sections.header));
+  ATELIER_CHECK_OK(JsonReader::validate(sections.header));
   const auto opened = std::count(sections.header.begin(), sections.header.end(), '{');
   file.tensors_.reserve(std::min(static_cast<size_t>(opened), sections.header.size() / kMinTensorText));
   bool has_metadata = false;
-  JsonHeaderReader in(sections.header);
-  ATELIER_CHECK_OK(in.object([&](std::string_view key) -> Status {
-    if (key == "__metadata__" && !std::exchange(has_metadata, true)) return check_metadata(in);
+  JsonReader in(sections.header);
+  in.begin_object();
+  for (std::string_view key; in.next_key(key);) {
+    if (key == "__metadata__" && !std::exchange(has_metadata, true)) {
+      check_metadata(in);
+      continue;
+    }
     const std::string_view kept = file.names_.keep(key);
     if (!is_clean_name(kept))
       return fail(ErrorCode::kCorrupt, "expected a tensor name in printable UTF-8, found \"{}\"",
@@ -173,9 +171,9 @@ Result<SafetensorsFile> SafetensorsFile::parse_unnamed(std::span<const std::byte
     if (!tensor) return fail_in(fmt::format("tensor {}", shown(kept)), std::move(tensor).error());
     tensor->name = kept;
     file.tensors_.push_back(*tensor);
-    return {};
-  }));
-  ATELIER_CHECK_OK(in.end());
+  }
+  in.finish();
+  ATELIER_CHECK_OK(in.status());
   ATELIER_CHECK_OK(check_coverage(file.tensors_, sections.data));
   ATELIER_CHECK_OK(sort_by_name(file.tensors_));
   return file;
@@ -187,16 +185,14 @@ Result<SafetensorsIndex> SafetensorsIndex::parse(std::string_view text, std::str
   return index;
 }
 
-Result<SafetensorsIndex> SafetensorsIndex::parse_unnamed(std::string_view text) {
-  SafetensorsIndex index;
+// "weight_map": in which file each tensor is.
+Status SafetensorsIndex::read_map(JsonReader& in) {
   std::map<std::string, uint32_t, std::less<>> numbers;
-  if (text.size() > kMaxBytes)
-    return fail(ErrorCode::kLimit, "expected at most {} bytes, found {}", kMaxBytes, text.size());
-  ATELIER_CHECK_OK(check_utf8(text));
-  JsonHeaderReader in(text);
-  const auto on_tensor = [&](std::string_view key) -> Status {
-    const std::string_view tensor = index.names_.keep(key);
-    ATELIER_TRY(const std::string_view shard, in.string());
+  in.begin_object();
+  for (std::string_view key; in.next_key(key);) {
+    const std::string_view tensor = names_.keep(key);
+    const std::string_view shard = in.string();
+    ATELIER_CHECK_OK(in.status());
     if (!is_clean_name(shard) || shard.find('/') != shard.npos || !shard.ends_with(".safetensors"))
       return fail(ErrorCode::kCorrupt, "tensor {}: expected the name of a .safetensors file, found \"{}\"",
                   shown(tensor), shown(shard));
@@ -205,17 +201,29 @@ Result<SafetensorsIndex> SafetensorsIndex::parse_unnamed(std::string_view text) 
       if (numbers.size() == kMaxShards)
         return fail(ErrorCode::kLimit, "expected at most {} files, found more", kMaxShards);
       known = numbers.emplace(shard, static_cast<uint32_t>(numbers.size())).first;
-      index.shards_.emplace_back(shard);
+      shards_.emplace_back(shard);
     }
-    index.entries_.push_back({tensor, known->second});
-    return {};
-  };
+    entries_.push_back({tensor, known->second});
+  }
+  return in.status();
+}
+
+Result<SafetensorsIndex> SafetensorsIndex::parse_unnamed(std::string_view text) {
+  SafetensorsIndex index;
+  if (text.size() > kMaxBytes)
+    return fail(ErrorCode::kLimit, "expected at most {} bytes, found {}", kMaxBytes, text.size());
+  ATELIER_CHECK_OK(JsonReader::validate(text));
+  JsonReader in(text);
   bool has_map = false;
-  ATELIER_CHECK_OK(in.object([&](std::string_view key) -> Status {
-    if (key == "weight_map" && !std::exchange(has_map, true)) return in.object(on_tensor);
-    return in.skip();
-  }));
-  ATELIER_CHECK_OK(in.end());
+  in.begin_object();
+  for (std::string_view key; in.next_key(key);) {
+    if (key == "weight_map" && !std::exchange(has_map, true))
+      ATELIER_CHECK_OK(index.read_map(in));
+    else
+      in.skip();
+  }
+  in.finish();
+  ATELIER_CHECK_OK(in.status());
   if (index.entries_.empty())
     return fail(ErrorCode::kCorrupt, "expected a weight_map that names tensors, found none");
   return index;

@@ -15,6 +15,8 @@
 
 namespace atelier {
 
+class JsonReader;
+
 // Longer headers are refused with kLimit: room for some 120,000 tensors in one file.
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 16u << 20;
 
@@ -56,6 +58,7 @@ class SafetensorsIndex {
 
  private:
   static Result<SafetensorsIndex> parse_unnamed(std::string_view text);
+  Status read_map(JsonReader& in);
 
   NameArena names_;
   std::vector<Entry> entries_;

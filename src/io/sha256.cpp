@@ -2,12 +2,13 @@
 
 #include <openssl/evp.h>
 
-#include <array>
 #include <cerrno>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
+#include "base/check.h"
 #include "base/file.h"
 
 namespace atelier {
@@ -40,27 +41,69 @@ Result<size_t> read_chunk(int fd, const std::filesystem::path& path, std::span<s
   return have;
 }
 
+class Digest {
+ public:
+  explicit Digest(const EVP_MD* kind) : context_(EVP_MD_CTX_new()) {
+    ok_ = context_ != nullptr && EVP_DigestInit_ex(context_.get(), kind, nullptr) == 1;
+  }
+  void add(std::span<const std::byte> bytes) {
+    ok_ = ok_ && EVP_DigestUpdate(context_.get(), bytes.data(), bytes.size()) == 1;
+  }
+  // Empty where OpenSSL failed.
+  std::string hex() {
+    std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+    unsigned int bytes = 0;
+    ok_ = ok_ && EVP_DigestFinal_ex(context_.get(), digest.data(), &bytes) == 1;
+    return ok_ ? to_hex(std::span(digest).first(bytes)) : std::string();
+  }
+
+ private:
+  std::unique_ptr<EVP_MD_CTX, FreeDigest> context_;
+  bool ok_ = false;
+};
+
 }  // namespace
 
-Result<std::string> sha256_file(const std::filesystem::path& path, const HashObserver& observe) {
+Result<FileDigests> file_digests(const std::filesystem::path& path, DigestChoice choice,
+                                 const HashObserver& observe) {
   ATELIER_TRY(const OpenedFile file, open_regular(path));
-  const std::unique_ptr<EVP_MD_CTX, FreeDigest> context(EVP_MD_CTX_new());
-  bool ok = context != nullptr && EVP_DigestInit_ex(context.get(), EVP_sha256(), nullptr) == 1;
-
+  Digest sha256(EVP_sha256());
+  std::optional<Digest> git_sha1;
+  if (choice.git_sha1) {
+    git_sha1.emplace(EVP_sha1());
+    // The zero byte that ends the string is part of what git hashes.
+    const std::string prefix = fmt::format("blob {}", file.size);
+    git_sha1->add(std::as_bytes(std::span(prefix.c_str(), prefix.size() + 1)));
+  }
+  FileDigests digests;
   std::vector<std::byte> chunk(kChunkBytes);
-  uint64_t done_bytes = 0;
-  while (ok) {
+  for (;;) {
     ATELIER_TRY(const size_t got, read_chunk(file.fd.get(), path, chunk));
     if (got == 0) break;
-    ok = EVP_DigestUpdate(context.get(), chunk.data(), got) == 1;
-    done_bytes += got;
-    if (observe) ATELIER_CHECK_OK(observe(done_bytes));
+    const auto bytes = std::span<const std::byte>(chunk).first(got);
+    sha256.add(bytes);
+    if (git_sha1) git_sha1->add(bytes);
+    digests.bytes += got;
+    if (observe) ATELIER_CHECK_OK(observe(digests.bytes));
   }
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned int digest_bytes = 0;
-  ok = ok && EVP_DigestFinal_ex(context.get(), digest.data(), &digest_bytes) == 1;
-  if (!ok) return fail(ErrorCode::kIo, "{}: OpenSSL could not compute the SHA-256", path.string());
-  return to_hex(std::span(digest).first(digest_bytes));
+  digests.sha256 = sha256.hex();
+  if (git_sha1) digests.git_sha1 = git_sha1->hex();
+  if (digests.sha256.empty() || (git_sha1 && digests.git_sha1.empty()))
+    return fail(ErrorCode::kIo, "{}: OpenSSL could not compute the digest", path.string());
+  return digests;
 }
+
+Result<std::string> sha256_file(const std::filesystem::path& path, const HashObserver& observe) {
+  ATELIER_TRY(FileDigests digests, file_digests(path, {}, observe));
+  return std::move(digests.sha256);
+}
+
+Sha256 sha256(std::string_view bytes) {
+  Sha256 digest;
+  ATELIER_CHECK(EVP_Digest(bytes.data(), bytes.size(), digest.data(), nullptr, EVP_sha256(), nullptr) == 1);
+  return digest;
+}
+
+std::string hex(const Sha256& digest) { return to_hex(digest); }
 
 }  // namespace atelier

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <pwd.h>
+#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +14,7 @@
 
 #include "base/file.h"
 #include "io/checkpoint.h"
+#include "io/model_names.h"
 
 namespace atelier {
 namespace fs = std::filesystem;
@@ -43,11 +45,33 @@ std::string utc_now() {
   return {text, size};
 }
 
-Status check_name(std::string_view name) {
-  if (is_store_name(name)) return {};
+uint64_t disk_bytes_below(const fs::path& folder) {
+  uint64_t bytes = 0;
+  std::error_code error;
+  for (auto item = fs::recursive_directory_iterator(folder, error);
+       !error && item != fs::recursive_directory_iterator(); item.increment(error)) {
+    struct stat info{};
+    if (::lstat(item->path().c_str(), &info) == 0 && S_ISREG(info.st_mode))
+      bytes += static_cast<uint64_t>(info.st_blocks) * 512;
+  }
+  return bytes;
+}
+
+// Names below `folder` that the store may have given, sorted; none where there is no such folder.
+Result<std::vector<fs::path>> entries_of(const fs::path& folder) {
+  std::error_code error;
+  std::vector<fs::path> entries;
+  for (const auto& item : fs::directory_iterator(folder, error))
+    if (is_store_name(item.path().filename().string())) entries.push_back(item.path());
+  if (error && error != std::errc::no_such_file_or_directory)
+    return tl::unexpected<Error>(errno_error(folder, error.value()));
+  std::sort(entries.begin(), entries.end());
+  return entries;
+}
+
+tl::unexpected<Error> name_taken(std::string_view name) {
   return fail(ErrorCode::kInvalidArgument,
-              "{}: not a name for the model store: expected letters, digits, '.', '_' and '-', at most 128",
-              name);
+              "{}: the store has another model of this name (remove it with `atelier rm {}`)", name, name);
 }
 
 // A file that was linked or copied may still be in memory only.
@@ -67,30 +91,28 @@ Result<Store> Store::open() {
 
 Result<StoreListing> Store::list() const {
   StoreListing listing;
-  std::error_code error;
-  std::vector<fs::path> entries;
-  for (const auto& item : fs::directory_iterator(models(), error)) entries.push_back(item.path());
-  if (error && error != std::errc::no_such_file_or_directory)
-    return tl::unexpected<Error>(errno_error(models(), error.value()));
-  std::sort(entries.begin(), entries.end());
+  ATELIER_TRY(const std::vector<fs::path> entries, entries_of(models()));
   for (const fs::path& entry : entries) {
-    if (!is_store_name(entry.filename().string())) continue;  // not ours
     auto model = read_manifest(entry);
     if (model)
       listing.models.push_back(std::move(*model));
     else
       listing.damaged.push_back(std::move(model).error());
   }
+  ATELIER_TRY(const std::vector<fs::path> downloads, entries_of(root_ / "downloads"));
+  for (const fs::path& download : downloads)
+    if (const uint64_t bytes = disk_bytes_below(download); bytes > 0)
+      listing.unfinished.push_back({download.filename().string(), bytes});
   return listing;
 }
 
 Result<StoredModel> Store::find(std::string_view name) const {
-  ATELIER_CHECK_OK(check_name(name));
+  ATELIER_CHECK_OK(check_store_name(name));
   return read_manifest(models() / name);
 }
 
-Result<StoredModel> Store::publish(const Staging& staging, StoredModel model) const {
-  ATELIER_CHECK_OK(check_name(model.name));
+Result<StoredModel> Store::publish(const Staging& staging, StoredModel model, IfTaken if_taken) const {
+  ATELIER_CHECK_OK(check_store_name(model.name));
   {
     auto checkpoint = Checkpoint::open(weights_path(staging.files(), model.files));
     if (!checkpoint) return tl::unexpected<Error>(std::move(checkpoint).error());
@@ -110,11 +132,8 @@ Result<StoredModel> Store::publish(const Staging& staging, StoredModel model) co
     if (errno != EEXIST) return tl::unexpected<Error>(errno_error(final_entry, errno));
     auto present = read_manifest(final_entry);
     if (present && present->files == model.files) return present;
-    if (present)
-      return fail(ErrorCode::kInvalidArgument,
-                  "{}: the store has another model of this name (remove it with `atelier rm {}`)", model.name,
-                  model.name);
-    // A damaged entry is replaced; the staging folder takes it away.
+    if (present && if_taken == IfTaken::kRefuse) return name_taken(model.name);
+    // The staging folder takes away what was there.
     if (!rename_to_final(RENAME_EXCHANGE)) return tl::unexpected<Error>(errno_error(final_entry, errno));
   }
   ATELIER_CHECK_OK(sync_folder(models()));
@@ -122,15 +141,28 @@ Result<StoredModel> Store::publish(const Staging& staging, StoredModel model) co
 }
 
 Status Store::remove(std::string_view name) const {
-  ATELIER_CHECK_OK(check_name(name));
+  ATELIER_CHECK_OK(check_store_name(name));
   const fs::path entry = models() / name;
   std::error_code error;
-  if (!fs::exists(fs::symlink_status(entry, error)))
+  const bool unfinished = fs::exists(root_ / "downloads" / name, error);
+  if (unfinished) {
+    ATELIER_TRY(Staging download, Staging::resume(root_, name));
+    download.discard();
+  }
+  if (!fs::exists(fs::symlink_status(entry, error))) {
+    if (unfinished) return {};
     return fail(ErrorCode::kNotFound, "{}: not in the model store", name);
+  }
   ATELIER_TRY(const Staging staging, Staging::create(root_));
   if (::rename(entry.c_str(), (staging.folder() / "removed").c_str()) != 0)
     return tl::unexpected<Error>(errno_error(entry, errno));
   return sync_folder(models());
+}
+
+void Store::forget_download(std::string_view name) const {
+  std::error_code error;
+  if (!is_store_name(name) || !fs::exists(root_ / "downloads" / name, error)) return;
+  if (auto download = Staging::resume(root_, name)) download->discard();
 }
 
 Result<fs::path> Store::resolve(std::string_view model) const {

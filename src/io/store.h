@@ -3,6 +3,7 @@
 //   models/NAME/manifest.json   what it is: StoredModel
 //   models/NAME/files/          its files under the publisher's names
 //   staging/                    unfinished work, swept when the next one starts
+//   downloads/NAME/             a download that goes on when NAME is pulled again
 //
 // A model appears under models/ by one rename of a folder whose files are verified and on disk, and leaves by
 // one rename back into staging/: a process killed at any moment leaves the old state or the new. Files shared
@@ -24,10 +25,19 @@ namespace atelier {
 // The store name of the model that is fetched when none was chosen, and its alias for `pull`.
 inline constexpr std::string_view kStarterName = "starter";
 
+struct UnfinishedDownload {
+  std::string name;
+  uint64_t disk_bytes = 0;  // that it occupies
+};
+
 struct StoreListing {
   std::vector<StoredModel> models;  // by name
   std::vector<Error> damaged;       // entries that are there and cannot be used
+  std::vector<UnfinishedDownload> unfinished;
 };
+
+// What publishing does where the name is taken by other content.
+enum class IfTaken { kRefuse, kReplace };
 
 struct ImportOptions {
   std::string name;    // empty: derived from the file or folder name
@@ -55,11 +65,16 @@ class Store {
   Result<StoredModel> import(const std::filesystem::path& path, const ImportOptions& options) const;
 
   // Gives what lies in staging.files(), already verified, its name. model.name, source and files are the
-  // caller's; the rest is filled in here.
-  Result<StoredModel> publish(const Staging& staging, StoredModel model) const;
+  // caller's; the rest is filled in here. A damaged entry is replaced in any case.
+  Result<StoredModel> publish(const Staging& staging, StoredModel model,
+                              IfTaken if_taken = IfTaken::kRefuse) const;
 
-  // Errors: kNotFound. Files that other names or folders share stay there.
+  // The model of that name, and what was downloaded of it and not finished. Errors: kNotFound. Files that
+  // other names or folders share stay there.
   Status remove(std::string_view name) const;
+
+  // Removes what was downloaded of a model and not finished; nothing where another process is at it.
+  void forget_download(std::string_view name) const;
 
   // MODEL of the command line: a name in the store, else a path to a .gguf or a folder. Errors: kNotFound,
   // kCorrupt.

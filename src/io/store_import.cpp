@@ -1,10 +1,10 @@
 // Store::import: from a user's files to a verified entry.
 #include <algorithm>
 #include <array>
-#include <charconv>
 
 #include "base/file.h"
 #include "io/checkpoint.h"
+#include "io/model_names.h"
 #include "io/sha256.h"
 #include "io/store.h"
 
@@ -16,57 +16,14 @@ namespace {
 constexpr std::array<std::string_view, 5> kKeptExtensions = {".safetensors", ".json", ".model", ".txt",
                                                              ".jinja"};
 
-// "NAME-00002-of-00005.gguf" is part 2 of 5.
-struct SplitName {
-  std::string stem;  // "NAME"
-  unsigned int parts = 0;
-
-  std::string part(unsigned int number) const {
-    return fmt::format("{}-{:05}-of-{:05}.gguf", stem, number, parts);
-  }
-};
-
-bool parse_five_digits(std::string_view digits, unsigned int& value) {
-  const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  return digits.size() == 5 && error == std::errc() && end == digits.data() + digits.size();
-}
-
-// A name without the split suffix gives the file's stem and zero parts.
-SplitName parse_split_name(const fs::path& path) {
-  constexpr size_t kSuffix = std::string_view("-00001-of-00001").size();
-  const std::string stem = path.stem().string();
-  if (stem.size() <= kSuffix) return {stem, 0};
-  const std::string_view suffix = std::string_view(stem).substr(stem.size() - kSuffix);
-  unsigned int number = 0;
-  unsigned int parts = 0;
-  const bool split = suffix[0] == '-' && suffix.substr(6, 4) == "-of-" &&
-                     parse_five_digits(suffix.substr(1, 5), number) &&
-                     parse_five_digits(suffix.substr(10, 5), parts) && number >= 1 && number <= parts;
-  if (!split) return {stem, 0};
-  return {stem.substr(0, stem.size() - kSuffix), parts};
-}
-
-// "Some Model (v2)" → "Some-Model-v2"; empty where nothing is left.
-std::string name_from(std::string_view text) {
-  std::string name;
-  for (const char c : text) {
-    const char kept = is_store_name(std::string{'x', c}) ? c : '-';
-    const bool leading = name.empty() && !is_store_name(std::string(1, kept));
-    const bool repeated = kept == '-' && !name.empty() && name.back() == '-';
-    if (!leading && !repeated) name += kept;
-  }
-  while (!name.empty() && name.back() == '-') name.pop_back();
-  return name.substr(0, 128);
-}
-
 struct Selection {
   std::vector<fs::path> files;
   std::string name;
 };
 
 Result<Selection> select_gguf(const fs::path& path) {
-  const SplitName split = parse_split_name(path);
-  Selection selection{{path}, name_from(split.stem)};
+  const SplitName split = parse_split_name(path.filename().string());
+  Selection selection{{path}, store_name_from(split.stem)};
   if (split.parts == 0) return selection;
   selection.files.clear();
   for (unsigned int number = 1; number <= split.parts; ++number) {
@@ -83,7 +40,7 @@ Result<Selection> select_gguf(const fs::path& path) {
 Result<Selection> select_folder(const fs::path& folder) {
   std::error_code error;
   const fs::path real = fs::canonical(folder, error);
-  Selection selection{{}, name_from((error ? folder : real).filename().string())};
+  Selection selection{{}, store_name_from((error ? folder : real).filename().string())};
   bool has_weights = false;
   std::vector<fs::path> items;
   for (const auto& item : fs::directory_iterator(folder, error)) items.push_back(item.path());

@@ -4,6 +4,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/file.h"
+#include "io/model_names.h"
 
 namespace atelier {
 namespace fs = std::filesystem;
@@ -11,15 +12,6 @@ namespace {
 
 constexpr int kManifestFormat = 1;
 constexpr size_t kMaxManifestBytes = size_t{4} << 20;
-constexpr size_t kMaxNameBytes = 128;
-
-bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z'); }
-
-// File names come from publishers and are kept; what could leave the folder or hide in it is not accepted.
-bool is_plain_file_name(std::string_view name) {
-  return !name.empty() && name.size() <= 255 && name.front() != '.' &&
-         name.find('/') == std::string_view::npos && name.find('\0') == std::string_view::npos;
-}
 
 std::string text(const nlohmann::json& object, const char* key) {
   const auto found = object.find(key);
@@ -76,12 +68,6 @@ uint64_t StoredModel::total_bytes() const {
   uint64_t total = 0;
   for (const StoredFile& file : files) total += file.bytes;
   return total;
-}
-
-bool is_store_name(std::string_view name) {
-  return !name.empty() && name.size() <= kMaxNameBytes && is_alnum(name.front()) &&
-         std::all_of(name.begin(), name.end(),
-                     [](char c) { return is_alnum(c) || c == '.' || c == '_' || c == '-'; });
 }
 
 fs::path weights_path(const fs::path& files_folder, const std::vector<StoredFile>& files) {

@@ -30,10 +30,6 @@ struct StoredModel {
   uint64_t total_bytes() const;
 };
 
-// Letters, digits, '.', '_', '-', at most 128, the first a letter or digit: such a name can be a file name
-// and can never leave the folder it is put in.
-bool is_store_name(std::string_view name);
-
 // The model in folder `entry` (its name is the entry's), without looking into its files: only their presence
 // and sizes are compared. Errors: kNotFound without an entry; kCorrupt where the manifest or a file is
 // missing, does not parse, or has another size.

@@ -4,6 +4,7 @@
 #include <linux/fs.h>
 #include <sys/file.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 
 #include <cerrno>
@@ -25,6 +26,13 @@ tl::unexpected<Error> errno_failure(const fs::path& path) {
 
 Descriptor open_folder(const fs::path& folder) {
   return Descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+}
+
+bool is_same_folder(int fd, const fs::path& path) {
+  struct stat opened{};
+  struct stat named{};
+  return ::fstat(fd, &opened) == 0 && ::lstat(path.c_str(), &named) == 0 && opened.st_dev == named.st_dev &&
+         opened.st_ino == named.st_ino;
 }
 
 // Removes what processes that no longer live have left. Holding the lock of `staging` keeps out those who
@@ -73,14 +81,31 @@ Result<Staging> Staging::create(const fs::path& store_root) {
   if (::mkdtemp(folder.data()) == nullptr) return errno_failure(staging);
   Descriptor lock = open_folder(folder);
   if (lock.get() < 0 || ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0) return errno_failure(folder);
-  Staging made(folder, std::move(lock));
+  Staging made(folder, std::move(lock), /*keep=*/false);
   ATELIER_CHECK_OK(make_folders(made.files()));
   return made;
 }
 
+Result<Staging> Staging::resume(const fs::path& store_root, std::string_view name) {
+  const fs::path folder = store_root / "downloads" / name;
+  for (;;) {
+    ATELIER_CHECK_OK(make_folders(folder));
+    Descriptor lock = open_folder(folder);
+    if (lock.get() < 0 && errno == ENOENT) continue;
+    if (lock.get() < 0) return errno_failure(folder);
+    if (::flock(lock.get(), LOCK_EX | LOCK_NB) != 0)
+      return fail(ErrorCode::kIo, "{}: another process is pulling it", name);
+    // Who held the lock until now may have removed what we opened.
+    if (!is_same_folder(lock.get(), folder)) continue;
+    Staging resumed(folder, std::move(lock), /*keep=*/true);
+    ATELIER_CHECK_OK(make_folders(resumed.files()));
+    return resumed;
+  }
+}
+
 Staging::~Staging() {
   std::error_code ignored;  // what stays is swept next time
-  if (!folder_.empty()) fs::remove_all(folder_, ignored);
+  if (!folder_.empty() && !keep_) fs::remove_all(folder_, ignored);
 }
 
 Status make_folders(const fs::path& folder) {

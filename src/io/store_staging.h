@@ -13,9 +13,10 @@ namespace atelier {
 
 // What a long operation tells its caller, and how the caller stops it. Both may be empty.
 struct TransferHooks {
-  // `phase` is one of "fetching", "unpacking", "copying", "verifying"; bytes of `total_bytes`.
+  // `phase` is one of "listing", "fetching", "unpacking", "copying", "verifying"; bytes of `total_bytes`.
   std::function<void(std::string_view phase, uint64_t done_bytes, uint64_t total_bytes)> progress;
-  // Asked several times a second; true ends the operation with kInterrupted and leaves nothing behind.
+  // Asked several times a second; true ends the operation with kInterrupted. Nothing is left behind but what
+  // a download can go on from.
   std::function<bool()> cancelled;
 
   void report(std::string_view phase, uint64_t done_bytes, uint64_t total_bytes) const {
@@ -29,13 +30,19 @@ struct TransferHooks {
 
 // A scratch folder below ROOT/staging, held by a lock and removed with everything in it when this object
 // goes. What a killed process left is recognised by its lock being free and removed when the next one is
-// made.
+// made. Or, for what goes on later, a folder below ROOT/downloads that stays until it is discarded.
 class Staging {
  public:
   static Result<Staging> create(const std::filesystem::path& store_root);
+  // ROOT/downloads/NAME, new or as an earlier process left it. Errors: kIo, also where another process holds
+  // it.
+  static Result<Staging> resume(const std::filesystem::path& store_root, std::string_view name);
   Staging(Staging&& other) noexcept = default;
   Staging& operator=(Staging&&) = delete;
   ~Staging();
+
+  // Removes a resumed folder when this object goes.
+  void discard() { keep_ = false; }
 
   const std::filesystem::path& folder() const { return folder_; }
   // folder()/model, the future store entry; its files go to entry()/files. Both exist.
@@ -43,10 +50,11 @@ class Staging {
   std::filesystem::path files() const { return entry() / "files"; }
 
  private:
-  Staging(std::filesystem::path folder, Descriptor lock)
-      : folder_(std::move(folder)), lock_(std::move(lock)) {}
-  std::filesystem::path folder_;
+  Staging(std::filesystem::path folder, Descriptor lock, bool keep)
+      : folder_(std::move(folder)), lock_(std::move(lock)), keep_(keep) {}
+  std::filesystem::path folder_;  // empty once moved from
   Descriptor lock_;
+  bool keep_ = false;
 };
 
 // fs::create_directories with the path in the error.

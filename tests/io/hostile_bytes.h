@@ -7,6 +7,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -99,6 +100,11 @@ inline std::array<uint64_t, 12> boundary_values(uint64_t now) {
           1ull << 63,
           UINT64_MAX - 7,
           UINT64_MAX};
+}
+
+// What a sweep has tried, for whoever runs the test program.
+inline void print_sweep(const char* what, size_t tried, size_t refused) {
+  std::printf("%s: %zu files tried, %zu refused\n", what, tried, refused);
 }
 
 // The error is one of those a file may cause, and says something.

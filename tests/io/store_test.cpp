@@ -8,6 +8,7 @@
 #include <csignal>
 #include <thread>
 
+#include "io/model_names.h"
 #include "io/sha256.h"
 #include "store_fixture.h"
 
