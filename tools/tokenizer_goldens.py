@@ -4,6 +4,10 @@
     # Build a tokenizer.json where the publisher's files are others.
     tools/tokenizer_goldens.py from-gpt2 FOLDER_WITH_encoder.json_AND_vocab.bpe OUT.json
     tools/tokenizer_goldens.py from-gguf MODEL.gguf OUT.json
+    tools/tokenizer_goldens.py from-tekken tekken_240911.json OUT.json
+
+    # The same vocabulary as GGUF has it, with the name PRE for how text is split.
+    tools/tokenizer_goldens.py to-gguf TOKENIZER.json PRE OUT.gguf
 
     # Compare on tens of thousands of generated strings. TARGET, what our side loads, is the tokenizer.json itself
     # unless another is named (say, the GGUF that OUT.json was made from).
@@ -12,13 +16,18 @@
     # A small vocabulary with goldens for it, to commit under tests/data/tokenizer.
     tools/tokenizer_goldens.py trim TOKENIZER.json FAMILY
 
+    # Goldens for one that is small as it is.
+    tools/tokenizer_goldens.py sample TOKENIZER.json FAMILY
+
 Goldens are JSON lines: a header {"tokenizer": path}, then per string "text", "special" (ids with special tokens
 recognised) and, where they differ from those and from the text, "plain" (ids with control tokens as ordinary
 text) and "decoded".
+tools/sentencepiece_goldens.py does the same for vocabularies it trains itself.
 Needs: pip install tokenizers gguf
 """
 
 import argparse
+import base64
 import collections
 import itertools
 import json
@@ -33,7 +42,7 @@ import tempfile
 import unicodedata
 from pathlib import Path
 
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 DATA = Path(__file__).resolve().parent.parent / "tests" / "data" / "tokenizer"
 
@@ -213,6 +222,15 @@ def is_markup(token):
     return token["special"] or punctuated
 
 
+def hide_controls(spec):
+    """Gives a unigram model's control tokens texts that nobody writes: in ours no ordinary text becomes one."""
+    if spec["model"]["type"] != "Unigram":
+        return
+    control = {t["content"] for t in spec["added_tokens"] if t["special"]}
+    vocab = spec["model"]["vocab"]
+    spec["model"]["vocab"] = [[f"\U0010ffff{i}" if t in control else t, score] for i, (t, score) in enumerate(vocab)]
+
+
 class Reference:
     def __init__(self, path):
         spec = json.loads(Path(path).read_text("utf-8"))
@@ -220,6 +238,7 @@ class Reference:
         self.recognising = Tokenizer.from_str(json.dumps(spec))
         for token in spec["added_tokens"]:
             assert self.recognising.token_to_id(token["content"]) == token["id"], token
+        hide_controls(spec)
         spec["added_tokens"] = [t for t in spec["added_tokens"] if not is_markup(t)]
         spec["post_processor"] = None
         self.plain = Tokenizer.from_str(json.dumps(spec))
@@ -290,6 +309,67 @@ def from_gguf(args):
     byte_level({t: i for i, t in enumerate(tokens)}, merges, control, steps).save(args.out)
 
 
+def from_tekken(args):
+    """Mistral's file of ranks (PyPI mistral-common): every way to make a token of two lower ones is a merge."""
+    spec = json.loads(Path(args.source).read_text("utf-8"))
+    config = spec["config"]
+    n_special = config["default_num_special_tokens"]
+    ranked = [base64.b64decode(t["token_bytes"]) for t in spec["vocab"][: config["default_vocab_size"] - n_special]]
+    rank_of = {token: rank for rank, token in enumerate(ranked)}
+    letters = {b: chr(c) for b, c in zip(*byte_alphabet())}
+
+    def spelled(token):
+        return "".join(letters[b] for b in token)
+
+    merges = []
+    for token in ranked:
+        cuts = [(token[:i], token[i:]) for i in range(1, len(token))]
+        cuts = [(rank_of[a], rank_of[b], a, b) for a, b in cuts if a in rank_of and b in rank_of]
+        merges += [(spelled(a), spelled(b)) for _, _, a, b in sorted(cuts)]
+    vocab = {spelled(token): rank + n_special for rank, token in enumerate(ranked)}
+    tokenizer = Tokenizer(models.BPE(vocab=vocab, merges=merges, ignore_merges=True))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([
+        pre_tokenizers.Split(Regex(config["pattern"]), "isolated"),
+        pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    tokenizer.decoder = decoders.ByteLevel()
+    out = json.loads(tokenizer.to_str())
+    names = ["<unk>", "<s>", "</s>", "[INST]", "[/INST]", "[AVAILABLE_TOOLS]", "[/AVAILABLE_TOOLS]", "[TOOL_RESULTS]",
+             "[/TOOL_RESULTS]", "[TOOL_CALLS]"]
+    names += [f"<SPECIAL_{i}>" for i in range(len(names), n_special)]
+    out["added_tokens"] = [{"id": i, "content": name, "single_word": False, "lstrip": False, "rstrip": False,
+                            "normalized": False, "special": True} for i, name in enumerate(names)]
+    out["model"]["vocab"] |= {name: i for i, name in enumerate(names)}
+    Path(args.out).write_text(json.dumps(out, ensure_ascii=False), "utf-8")
+
+
+def byte_alphabet():
+    """Bytes, and the characters that byte-level vocabularies write for them."""
+    plain = [*range(0x21, 0x7F), *range(0xA1, 0xAD), *range(0xAE, 0x100)]
+    others = [b for b in range(256) if b not in plain]
+    return plain + others, plain + [256 + i for i in range(len(others))]
+
+
+def to_gguf(args):
+    import gguf
+
+    spec = json.loads(Path(args.source).read_text("utf-8"))
+    text_of = {i: t for t, i in spec["model"]["vocab"].items()}
+    added = {t["id"]: t for t in spec["added_tokens"]}
+    text_of |= {i: t["content"] for i, t in added.items()}
+    size = max(text_of) + 1
+    kind = {i: 3 if t["special"] else 4 for i, t in added.items()}  # control, user-defined
+    writer = gguf.GGUFWriter(args.out, "llama")
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre(args.pre)
+    writer.add_token_list([text_of.get(i, f"[PAD{i}]") for i in range(size)])
+    writer.add_token_types([kind.get(i, 1 if i in text_of else 5) for i in range(size)])
+    writer.add_token_merges([m if isinstance(m, str) else " ".join(m) for m in spec["model"]["merges"]])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+
+
 def trim(args):
     """Keeps the tokens that generated strings use most, with everything they are merged from."""
     spec = json.loads(Path(args.tokenizer).read_text("utf-8"))
@@ -302,7 +382,9 @@ def trim(args):
     for a, b in merges:
         parts.setdefault(a + b, (a, b))
 
-    keep = {t for t in pre_tokenizers.ByteLevel.alphabet() if t in vocab}
+    byte_tokens = {f"<0x{b:02X}>" for b in range(256)} if model.get("byte_fallback") else set()
+    alphabet = set(string.printable) if byte_tokens else pre_tokenizers.ByteLevel.alphabet()
+    keep = {t for t in {*alphabet, *byte_tokens, model.get("unk_token")} if t in vocab}
     strings = Strings(reference.added, seed=2)
     uses = collections.Counter()
     for text in strings.take(6000):
@@ -320,8 +402,9 @@ def trim(args):
             break
         closure(text_of[i])
     kept_merges = [list(m) for m in merges if m[0] in keep and m[1] in keep and m[0] + m[1] in keep]
-    added = [t for t in spec["added_tokens"] if t["content"] not in vocab][: args.added]
-    inside = [t for t in spec["added_tokens"] if t["content"] in vocab][: args.added]
+    wanted = [t for t in spec["added_tokens"] if "unused" not in t["content"]]
+    added = [t for t in wanted if t["content"] not in vocab][: args.added]
+    inside = [t for t in wanted if t["content"] in vocab][: args.added]
     keep |= {t["content"] for t in inside}
     ordered = sorted(keep, key=vocab.get)
     model["vocab"] = {t: i for i, t in enumerate(ordered)}
@@ -331,28 +414,44 @@ def trim(args):
     for i, token in enumerate(added):
         token["id"] = len(ordered) + i
     spec["added_tokens"] = inside + added
-    if spec["post_processor"] and spec["post_processor"]["type"] == "Sequence":
-        for processor in spec["post_processor"]["processors"]:
-            for token in processor.get("special_tokens", {}).values():
-                token["ids"] = [next(t["id"] for t in spec["added_tokens"] if t["content"] == token["id"])]
+    post = spec["post_processor"]
+    for processor in post.get("processors", [post]) if post else []:
+        for token in processor.get("special_tokens", {}).values():
+            token["ids"] = [next(t["id"] for t in spec["added_tokens"] if t["content"] == token["id"])]
+    if args.split:
+        spec["pre_tokenizer"]["pretokenizers"][0]["pattern"]["Regex"] = args.split
 
+    write_sample(spec, args.family, args.count)
+
+
+def write_sample(spec, family, count):
+    """A tokenizer.json and goldens for it, to commit."""
     DATA.mkdir(parents=True, exist_ok=True)
-    path = DATA / f"{args.family}.json"
+    path = DATA / f"{family}.json"
     path.write_text(json.dumps(spec, ensure_ascii=False, separators=(",", ":")), "utf-8")
-    small = Reference(path)
-    strings = Strings(small.added, seed=3)
-    texts = itertools.chain(strings.take(args.count), ["", " ", "\n"], strings.long_lines(300))
-    write_goldens(DATA / f"{args.family}.goldens.jsonl", path.name, map(small.record, texts))
+    reference = Reference(path)
+    strings = Strings(reference.added, seed=3)
+    texts = itertools.chain(strings.take(count), ["", " ", "\n"], strings.long_lines(300))
+    write_goldens(DATA / f"{family}.goldens.jsonl", path.name, map(reference.record, texts))
+
+
+def sample(args):
+    write_sample(json.loads(Path(args.tokenizer).read_text("utf-8")), args.family, args.count)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
-    for name, run in [("from-gpt2", from_gpt2), ("from-gguf", from_gguf)]:
+    for name, run in [("from-gpt2", from_gpt2), ("from-gguf", from_gguf), ("from-tekken", from_tekken)]:
         command = commands.add_parser(name)
         command.add_argument("source")
         command.add_argument("out")
         command.set_defaults(run=run)
+    command = commands.add_parser("to-gguf")
+    command.add_argument("source")
+    command.add_argument("pre")
+    command.add_argument("out")
+    command.set_defaults(run=to_gguf)
     command = commands.add_parser("check")
     command.add_argument("tokenizer")
     command.add_argument("--target")
@@ -368,8 +467,14 @@ def main():
     command.add_argument("--tokens", type=int, default=4000)
     command.add_argument("--added", type=int, default=24)
     command.add_argument("--count", type=int, default=340)
+    command.add_argument("--split", help="another expression in place of the first Split's")
     command.add_argument("--merge-strings", action="store_true", help="write merges as strings, the older way")
     command.set_defaults(run=trim)
+    command = commands.add_parser("sample")
+    command.add_argument("tokenizer")
+    command.add_argument("family")
+    command.add_argument("--count", type=int, default=120)
+    command.set_defaults(run=sample)
     args = parser.parse_args()
     sys.exit(args.run(args))
 

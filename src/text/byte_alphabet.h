@@ -3,6 +3,7 @@
 // the space). Source: openai/gpt-2, src/encoder.py, bytes_to_unicode.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <string>
@@ -36,17 +37,29 @@ inline constexpr std::array<int16_t, kFirstShifted + kShifted> kByteOf = [] {
 }();
 
 // Appends the bytes that `text` stands for, or returns false, with `bytes` cut off anywhere, if it holds
-// another character. `text` is valid UTF-8 or is refused.
+// another character. `text` is valid UTF-8 or is refused. All characters have one or two bytes.
 inline bool append_bytes(std::string_view text, std::string& bytes) {
-  const char* at = text.data();
-  const char* end = at + text.size();
-  while (at != end) {
-    const Utf8Char c = decode_utf8(at, end);
-    if (!c.valid || c.code_point >= kByteOf.size() || kByteOf[c.code_point] < 0) return false;
-    bytes.push_back(static_cast<char>(kByteOf[c.code_point]));
-    at += c.length;
+  const size_t n = text.size();
+  for (size_t i = 0; i < n;) {
+    char32_t c = static_cast<uint8_t>(text[i++]);
+    if (c >= 0x80) {
+      if (c < 0xC2 || c > 0xDF || i == n || (text[i] & 0xC0) != 0x80) return false;
+      c = (c & 0x1F) << 6 | (static_cast<uint8_t>(text[i++]) & 0x3F);
+      if (c >= kByteOf.size()) return false;
+    }
+    if (kByteOf[c] < 0) return false;
+    bytes.push_back(static_cast<char>(kByteOf[c]));
   }
   return true;
+}
+
+// The other way: the text that stands for `bytes`.
+inline void append_text(std::string_view bytes, std::string& text) {
+  for (const char byte : bytes) {
+    const auto value = static_cast<int16_t>(static_cast<uint8_t>(byte));
+    append_utf8(static_cast<char32_t>(std::find(kByteOf.begin(), kByteOf.end(), value) - kByteOf.begin()),
+                text);
+  }
 }
 
 }  // namespace byte_alphabet

@@ -1,5 +1,5 @@
-// The tokenizer every file ends up as: added tokens are cut out of the text, the rest is split into pieces,
-// and a model encodes each piece.
+// The tokenizer every file ends up as: added tokens are cut out of the text, the rest is normalised, split
+// into pieces, and a model encodes each piece.
 #pragma once
 
 #include <array>
@@ -11,8 +11,10 @@
 
 #include "base/result.h"
 #include "text/added_tokens.h"
+#include "text/normalizer.h"
 #include "text/piece_model.h"
-#include "text/splitter.h"
+#include "text/pre_tokenizer.h"
+#include "text/token_decoder.h"
 #include "text/tokenizer.h"
 #include "text/vocab.h"
 
@@ -21,8 +23,9 @@ namespace atelier {
 // What a tokenizer file says apart from its vocabulary.
 struct PipelineOptions {
   std::vector<AddedToken> added_tokens;
-  std::vector<SplitStep> split_steps;
-  bool add_prefix_space = false;  // a space goes in front of text that does not start with one
+  Normalizer normalizer;
+  PreTokenizer pre_tokenizer;
+  TokenDecoder decoder;
   std::optional<TokenId> bos;
   std::optional<TokenId> eos;
   bool add_bos = false;
@@ -37,7 +40,9 @@ class TokenizerPipeline final : public Tokenizer {
 
   using Tokenizer::encode;
   void encode(std::string_view text, Specials specials, std::vector<TokenId>& ids) const override;
+  Status try_encode(std::string_view text, Specials specials, std::vector<TokenId>& ids) const override;
   std::string_view token_bytes(TokenId id) const override { return texts_[id]; }
+  size_t bytes_before_text(TokenId first) const override;
   bool is_special(TokenId id) const override;
   std::optional<TokenId> find_token(std::string_view text) const override;
   size_t vocab_size() const override { return texts_.size(); }
@@ -46,13 +51,17 @@ class TokenizerPipeline final : public Tokenizer {
   bool add_bos() const override { return options_.add_bos; }
 
  private:
-  // Added tokens that are looked for in the text as it comes, and those looked for in what these leave.
+  // Added tokens that are looked for in the text as it comes, and those looked for in what these leave, once
+  // that is normalised.
   using Matchers = std::array<AddedTokenMatcher, 2>;
-  static Result<Matchers> make_matchers(const std::vector<AddedToken>& tokens, Specials specials);
+  static Result<Matchers> make_matchers(const PipelineOptions& options, Specials specials);
 
-  void encode_with(std::span<const AddedTokenMatcher> matchers, std::string_view text,
-                   std::vector<TokenId>& ids) const;
-  void encode_plain(std::string_view text, std::vector<TokenId>& ids) const;
+  enum class OnLimit { kFail, kLeaveUnsplit };
+  struct Encoding;
+  Status encode_all(std::string_view text, Specials specials, OnLimit on_limit,
+                    std::vector<TokenId>& ids) const;
+  Status encode_normalised(std::string_view text, bool first, const Encoding& encoding) const;
+  Status encode_plain(std::string_view text, bool first, const Encoding& encoding) const;
 
   PipelineOptions options_;
   TokenTexts texts_;

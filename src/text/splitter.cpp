@@ -22,12 +22,12 @@ constexpr ClassSet kLowerSide = class_set(CharClass::kLower) | kEitherCase;
 
 constexpr bool is_line_end(char32_t c) { return c == '\r' || c == '\n'; }
 
-// A character with its class; `length` 0 stands for the end of the text, which is in no class set.
+// A character with its class; the end of the text is a character of length 0 that is in no class.
 struct Char {
   char32_t code_point = 0;
   uint32_t length = 0;
-  CharClass char_class = CharClass::kOther;
-  bool in(ClassSet set) const { return length != 0 && contains(set, char_class); }
+  ClassSet its_class = 0;
+  bool in(ClassSet set) const { return (its_class & set) != 0; }
 };
 
 enum class IgnoreCase { kNo, kYes };
@@ -41,15 +41,20 @@ class Matcher {
   Char at(const char* p) const {
     if (p == end_) return {};
     const auto byte = static_cast<uint8_t>(*p);
-    if (byte < 0x80) return {byte, 1, classes_[byte]};
+    if (byte < 0x80) return {byte, 1, kAsciiClasses[byte]};
     const Utf8Char decoded = decode_utf8(p, end_);
-    return {decoded.code_point, decoded.length, classes_[decoded.code_point]};
+    return {decoded.code_point, decoded.length, class_set(classes_[decoded.code_point])};
   }
 
   // [set]*
   const char* run(const char* p, ClassSet set) const {
-    for (Char c = at(p); c.in(set); c = at(p)) p += c.length;
-    return p;
+    for (;;) {
+      while (p != end_ && (kAsciiClasses[static_cast<uint8_t>(*p)] & set) != 0) ++p;
+      if (p == end_ || static_cast<uint8_t>(*p) < 0x80) return p;
+      const Char c = at(p);
+      if (!c.in(set)) return p;
+      p += c.length;
+    }
   }
 
   // [set]{0,n}
@@ -118,11 +123,9 @@ const char* next_gpt2(const Matcher& m, const char* p) {
   return m.space(p, /*newlines=*/false);
 }
 
-// What Llama 3, Qwen2 and o200k share behind their words:
-// \p{N}{1,n}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+
-const char* next_number_punctuation_space(const Matcher& m, const char* p, const Char& c, size_t max_digits,
-                                          bool slash) {
-  if (c.in(kNumbers)) return m.run_of(p, kNumbers, max_digits);
+// What Llama 3, Qwen2 and o200k share behind words and numbers:
+//  ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+, or with [\r\n/]*
+const char* next_punctuation_or_space(const Matcher& m, const char* p, const Char& c, bool slash) {
   const char* start = c.code_point == ' ' ? p + 1 : p;
   const char* e = m.run(start, kNotSpaceLetterNumber);
   if (e != start) return m.line_ends(e, slash);
@@ -132,12 +135,13 @@ const char* next_number_punctuation_space(const Matcher& m, const char* p, const
 const char* next_llama3(const Matcher& m, const char* p, size_t max_digits) {
   const Char c = m.at(p);
   if (c.in(kLetters)) return m.run(p, kLetters);
+  if (c.in(kNumbers)) return m.run_of(p, kNumbers, max_digits);
   if (const char* e = m.contraction(p, IgnoreCase::kYes); e != p) return e;
-  if (!c.in(kNumbers) && !is_line_end(c.code_point)) {
+  if (!is_line_end(c.code_point)) {
     const char* word = p + c.length;
     if (const char* e = m.run(word, kLetters); e != word) return e;
   }
-  return next_number_punctuation_space(m, p, c, max_digits, /*slash=*/false);
+  return next_punctuation_or_space(m, p, c, /*slash=*/false);
 }
 
 // o200k's word alternatives, behind the optional character in front:
@@ -163,15 +167,20 @@ O200kWord match_o200k_word(const Matcher& m, const char* p) {
 const char* next_o200k(const Matcher& m, const char* p) {
   const Char c = m.at(p);
   const auto with_suffix = [&m](const char* e) { return m.contraction(e, IgnoreCase::kYes); };
-  O200kWord behind_prefix;
-  if (!c.in(kLetters | kNumbers) && !is_line_end(c.code_point))
-    behind_prefix = match_o200k_word(m, p + c.length);
-  if (behind_prefix.first != nullptr) return with_suffix(behind_prefix.first);
-  const O200kWord word = match_o200k_word(m, p);
-  if (word.first != nullptr) return with_suffix(word.first);
-  if (behind_prefix.second != nullptr) return with_suffix(behind_prefix.second);
-  if (word.second != nullptr) return with_suffix(word.second);
-  return next_number_punctuation_space(m, p, c, 3, /*slash=*/true);
+  if (c.in(kLetters)) {
+    const O200kWord word = match_o200k_word(m, p);
+    return with_suffix(word.first != nullptr ? word.first : word.second);
+  }
+  if (c.in(kNumbers)) return m.run_of(p, kNumbers, 3);
+  // In order: the first alternative with this character in front; the first alternative from this character
+  // on, which is then a mark and satisfies it; the second with this character in front.
+  if (!is_line_end(c.code_point)) {
+    const O200kWord word = match_o200k_word(m, p + c.length);
+    if (word.first != nullptr) return with_suffix(word.first);
+    if (c.in(kMarks)) return with_suffix(match_o200k_word(m, p).first);
+    if (word.second != nullptr) return with_suffix(word.second);
+  }
+  return next_punctuation_or_space(m, p, c, /*slash=*/true);
 }
 
 constexpr bool is_ascii_letter(char32_t c) { return (c | 0x20) >= 'a' && (c | 0x20) <= 'z'; }

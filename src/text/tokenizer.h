@@ -34,6 +34,11 @@ class Tokenizer {
   virtual void encode(std::string_view text, Specials specials, std::vector<TokenId>& ids) const = 0;
   std::vector<TokenId> encode(std::string_view text, Specials specials = Specials::kAsText) const;
 
+  // The same for those who would rather fail: a vocabulary that splits by an expression of its own, not one
+  // of those we know, runs into that expression's limits on some texts, where encode() leaves the text
+  // unsplit. Errors: kLimit (which limit, and at which byte), and then `ids` is as it was.
+  virtual Status try_encode(std::string_view text, Specials specials, std::vector<TokenId>& ids) const;
+
   // The bytes a token stands for; empty for ids outside the vocabulary. Special tokens give their text.
   virtual std::string_view token_bytes(TokenId id) const = 0;
   virtual bool is_special(TokenId id) const = 0;
@@ -42,6 +47,10 @@ class Tokenizer {
   virtual size_t vocab_size() const = 0;  // one past the highest id
 
   std::string decode(std::span<const TokenId> ids) const;  // special tokens written out
+
+  // How many of the first bytes of `first` fall away where it begins a text: the space that some vocabularies
+  // put in front of every first word.
+  virtual size_t bytes_before_text(TokenId /*first*/) const { return 0; }
 
   // What the files say about the ends of text; add_bos: a BOS belongs in front of every raw prompt.
   virtual std::optional<TokenId> bos() const = 0;
@@ -53,12 +62,15 @@ class Tokenizer {
 // become one are held back; bytes that cannot are replaced by U+FFFD, as the publisher's decoders do.
 class StreamDecoder {
  public:
-  explicit StreamDecoder(const Tokenizer& tokenizer) : tokenizer_(&tokenizer) {}
+  enum class Begin { kContinues, kText };  // what the tokens continue: other text, or nothing
+  explicit StreamDecoder(const Tokenizer& tokenizer, Begin begin = Begin::kContinues)
+      : tokenizer_(&tokenizer), begins_(begin == Begin::kText) {}
   std::string push(TokenId id);  // text that became complete
   std::string finish();          // what is still held back, replaced if incomplete
 
  private:
   const Tokenizer* tokenizer_;
+  bool begins_;
   std::string pending_;
 };
 

@@ -1,4 +1,4 @@
-// UTF-8 and the character classes of split patterns.
+// The character classes of split patterns, and UTF-8.
 #pragma once
 
 #include <array>
@@ -6,6 +6,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "base/utf8.h"
 
 namespace atelier {
 
@@ -31,6 +33,9 @@ constexpr ClassSet class_set(Classes... classes) {
 }
 constexpr bool contains(ClassSet set, CharClass c) { return (set >> static_cast<unsigned>(c) & 1) != 0; }
 
+// The class of each ASCII character as a set; bytes from 0x80 on have none.
+extern const std::array<ClassSet, 256> kAsciiClasses;
+
 inline constexpr ClassSet kLetters = class_set(CharClass::kUpper, CharClass::kLower, CharClass::kOtherLetter);
 
 // Class of every code point. One table serves the process; it is built on first use.
@@ -48,25 +53,5 @@ class CharClasses {
   static CharClass beyond_table(char32_t code_point);
   std::array<CharClass, kTableSize> table_{};
 };
-
-// A byte that is part of no valid UTF-8 character counts as a character of its own, with this value.
-inline constexpr char32_t kInvalidByte = 0xFFFD;
-
-struct Utf8Char {
-  char32_t code_point;  // kInvalidByte where `valid` is false
-  uint32_t length;      // bytes, ≥ 1
-  bool valid;
-};
-// The character at `at`, which is before `end`.
-Utf8Char decode_utf8(const char* at, const char* end);
-
-void append_utf8(char32_t code_point, std::string& out);
-
-// How much of `bytes` is the beginning of a valid character that is not complete: 0 to 3 bytes at its end.
-size_t incomplete_utf8_tail(std::string_view bytes);
-
-// Appends `bytes`, with every maximal invalid part replaced by U+FFFD (Unicode chapter 3.9, as browsers and
-// Rust's from_utf8_lossy do).
-void append_utf8_lossy(std::string_view bytes, std::string& out);
 
 }  // namespace atelier

@@ -29,7 +29,7 @@ std::string show(const std::vector<TokenId>& ids) {
 }
 
 std::string stream_decode(const Tokenizer& tokenizer, const std::vector<TokenId>& ids) {
-  StreamDecoder decoder(tokenizer);
+  StreamDecoder decoder(tokenizer, StreamDecoder::Begin::kText);
   std::string text;
   for (const TokenId id : ids) text += decoder.push(id);
   return text + decoder.finish();
