@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <memory>
 #include <vector>
 
@@ -11,7 +12,13 @@
 namespace atelier {
 
 enum class Numerics {
-  kFast,       // packed weights, 8-bit activations, vector kernels of the active ISA
+  // Packed weights, 8-bit activations, vector kernels of the active ISA. A token's results do not depend, to
+  // the bit, on how many others are in the pass.
+  kFast,
+  // kFast, but passes of many tokens may use kernels that round otherwise (bf16 tiles, where the processor
+  // has them): closer to the reference and up to three times as fast, but results then depend on how a prompt
+  // is cut.
+  kFastest,
   kReference,  // scalar, double accumulation, weights decoded exactly; for tests and --reference
 };
 
@@ -66,9 +73,28 @@ class Context {
   bool is_reference() const { return numerics_ == Numerics::kReference; }
   Arena& arena() { return arena_; }
 
+  // Starts a forward pass over `n_tokens`: what the last one took from the arena is given back.
+  void begin_pass(size_t n_tokens) {
+    arena_.reset();
+    pass_tokens_ = n_tokens;
+  }
+  // Passes of up to this many tokens, such as a batch of decoding sequences or the check of a speculated
+  // continuation, give the same bits as their tokens one by one, also with kFastest.
+  static constexpr size_t kFewTokens = 32;
+  bool may_use_tiles() const { return numerics_ == Numerics::kFastest && pass_tokens_ > kFewTokens; }
+
+  // Called once a layer in the middle of a forward pass, by ops::attention: somebody else may use the pool
+  // and run a pass in a context of their own before this one goes on. Null: nobody.
+  void set_interlude(const std::function<void()>* interlude) { interlude_ = interlude; }
+  void interlude() const {
+    if (interlude_ != nullptr) (*interlude_)();
+  }
+
  private:
   ThreadPool* pool_;
   Numerics numerics_;
+  size_t pass_tokens_ = 0;
+  const std::function<void()>* interlude_ = nullptr;
   Arena arena_;
 };
 

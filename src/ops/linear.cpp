@@ -8,141 +8,56 @@
 #include "base/cpu.h"
 #include "kernels/cpu/matmul/matmul.h"
 #include "ops/linear_reference.h"
+#include "ops/product_input.h"
 
 namespace atelier::ops {
 namespace {
-
-// Kinds of AuxKind one input is needed in: as many as there are storage formats would be plenty.
-constexpr size_t kMaxAux = 8;
-
-// Activations that one or more products read: rows of x, in the forms their weights want.
-struct Input {
-  std::span<const float* const> rows;
-  size_t cols = 0;
-  bool is_quant = false, is_float = false;
-  QuantActivations quant;
-  std::array<AuxKind, kMaxAux> aux_kinds;
-  std::array<int32_t*, kMaxAux> aux;
-  size_t n_aux = 0;
-  FloatActivations floats;
-  float* float_tiles = nullptr;  // where floats.x is to be written; null if x serves as it is
-
-  size_t n_tiles() const { return ceil_div(rows.size(), quant.first.width); }
-  size_t n_float_tiles() const { return ceil_div(rows.size(), floats.width); }
-};
 
 struct Product {
   const PackedWeight* weight = nullptr;
   std::span<const float> bias;
   MatView<float> out;
-  Input* input = nullptr;
+  ProductInput* input = nullptr;
+  InputForm form = InputForm::kQuant;
   size_t aux = 0;  // index into the input's aux
+
+  // Rows of the input; of quantised ones slots.
+  size_t n_tokens() const { return form == InputForm::kQuant ? input->n_slots() : input->rows.size(); }
+  // Whether one pass over the weights serves all tokens, so that a task may be as long as it likes.
+  bool reads_weights_once() const { return form == InputForm::kQuant && n_tokens() <= kDirectTokens; }
 };
 
 // Work below this is done by the caller alone: a fork-join costs about as much as reading 16 KiB.
 constexpr size_t kMinTaskBytes = size_t{16} << 10;
 // Tasks per thread: the last one of a thread is what the others wait for, 1/32 of its share at most.
 constexpr size_t kTasksPerThread = 32;
+// Tasks in tiles carry a start-up each: unpacking their first chunk.
+constexpr size_t kTileTasksPerThread = 12;
 
-void add_need(Input& input, const PackedWeight& weight, Product& product) {
-  if (weight.info().is_float()) {
-    input.is_float = true;
-    return;
-  }
-  input.is_quant = true;
-  const AuxKind kind = aux_kind(weight.format());
-  const auto known = std::find(input.aux_kinds.begin(), input.aux_kinds.begin() + input.n_aux, kind);
-  product.aux = static_cast<size_t>(known - input.aux_kinds.begin());
-  if (product.aux < input.n_aux) return;
-  ATELIER_CHECK(input.n_aux < kMaxAux);
-  input.aux_kinds[input.n_aux++] = kind;
-}
-
-void allocate(Context& ctx, Input& input) {
-  Arena& arena = ctx.arena();
-  const size_t n_tokens = input.rows.size();
-  if (input.is_quant) {
-    QuantActivations& q = input.quant;
-    q.n_tokens = n_tokens;
-    q.n_blocks = input.cols / kBlockCols;
-    q.first.width = quant_tile_width(n_tokens);
-    const size_t n = input.n_tiles() * q.n_blocks * q.first.width;
-    q.first.codes = arena.take<int8_t>(n * kBlockCols).data();
-    q.first.scales = arena.take<float>(n).data();
-    q.first.sums = arena.take<int32_t>(2 * n).data();
-    for (size_t a = 0; a < input.n_aux; ++a)
-      input.aux[a] = arena.take<int32_t>(n * input.aux_kinds[a].granules).data();
-  }
-  if (input.is_float) {
-    input.floats.n_tokens = n_tokens;
-    input.floats.width = float_tile_width(n_tokens);
-    if (n_tokens == 1) {
-      input.floats.x = input.rows[0];
-    } else {
-      input.float_tiles = arena.take<float>(input.n_float_tiles() * input.floats.width * input.cols).data();
-      input.floats.x = input.float_tiles;
-    }
-  }
-}
-
-// A share of preparing an input: blocks [first, last) of a quantised tile, or columns of a float tile.
-struct PrepareTask {
-  Input* input;
-  bool is_float;
-  size_t tile, first, last;
+// How a product is cut into tasks.
+struct TaskSize {
+  size_t panels, tokens;
 };
-constexpr size_t kPrepareBlocks = 32;
 
-void prepare(const MatmulKernels& kernels, const PrepareTask& task) {
-  Input& input = *task.input;
-  const size_t width = task.is_float ? input.floats.width : input.quant.first.width;
-  const size_t first_row = task.tile * width;
-  const auto rows = input.rows.subspan(first_row, std::min(width, input.rows.size() - first_row));
-  if (!task.is_float) {
-    const QuantTile tile = input.quant.tile(task.tile);
-    kernels.quantize(rows, task.first, task.last, tile);
-    const size_t offset = task.tile * input.quant.n_blocks * width;
-    for (size_t a = 0; a < input.n_aux; ++a) {
-      const AuxKind& kind = input.aux_kinds[a];
-      fill_aux(kind, tile, task.first, task.last, input.aux[a] + offset * kind.granules);
-    }
-    return;
-  }
-  float* out = input.float_tiles + task.tile * width * input.cols;
-  for (size_t k = task.first; k < task.last; ++k)
-    for (size_t t = 0; t < width; ++t) out[k * width + t] = t < rows.size() ? rows[t][k] : 0.0f;
-}
+// All products of one call, and what tasks are sized by.
+struct Totals {
+  size_t n_threads = 1;
+  size_t bytes = 0;   // of weights
+  size_t panels = 0;  // times task-sized groups of tokens
+};
 
-void add_prepare_tasks(Input& input, std::span<PrepareTask> tasks, size_t& n) {
-  const auto add = [&](bool is_float, size_t n_tiles, size_t units, size_t step) {
-    for (size_t tile = 0; tile < n_tiles; ++tile)
-      for (size_t first = 0; first < units; first += step)
-        tasks[n++] = {&input, is_float, tile, first, std::min(units, first + step)};
-  };
-  if (input.is_quant) add(false, input.n_tiles(), input.quant.n_blocks, kPrepareBlocks);
-  if (input.float_tiles != nullptr) add(true, input.n_float_tiles(), input.cols, kPrepareBlocks * kBlockCols);
-}
-size_t max_prepare_tasks(const Input& input) {
-  const size_t per_row = ceil_div(input.cols, kPrepareBlocks * kBlockCols);
-  return (input.is_quant ? input.n_tiles() * per_row : 0) +
-         (input.is_float ? input.n_float_tiles() * per_row : 0);
-}
-
-void prepare_inputs(Context& ctx, const MatmulKernels& kernels, std::span<Input> inputs) {
-  size_t most = 0, values = 0;
-  for (Input& input : inputs) {
-    allocate(ctx, input);
-    most += max_prepare_tasks(input);
-    values += input.rows.size() * input.cols;
+TaskSize task_size(const Product& product, const Totals& totals) {
+  const PackedWeight& weight = *product.weight;
+  if (product.reads_weights_once()) {
+    const size_t bytes = std::max(totals.bytes / (totals.n_threads * kTasksPerThread), kMinTaskBytes);
+    return {std::max<size_t>(1, bytes / weight.panel_bytes()), kTaskTokens};
   }
-  const std::span<PrepareTask> tasks = ctx.arena().take<PrepareTask>(most);
-  size_t n = 0;
-  for (Input& input : inputs) add_prepare_tasks(input, tasks, n);
-  if (values * sizeof(float) <= kMinTaskBytes) {
-    for (size_t i = 0; i < n; ++i) prepare(kernels, tasks[i]);
-  } else {
-    ctx.pool().run(n, [&](size_t i, size_t) { prepare(kernels, tasks[i]); });
+  if (product.form == InputForm::kTiles) {
+    const size_t pairs = totals.panels / (2 * totals.n_threads * kTileTasksPerThread);
+    return {2 * std::clamp<size_t>(pairs, 1, kTilesTaskPanels / 2), kTilesTaskTokens};
   }
+  return {std::clamp<size_t>(totals.panels / (totals.n_threads * kTasksPerThread), 1, kTaskPanels),
+          kTaskTokens};
 }
 
 struct ProductTask {
@@ -150,55 +65,52 @@ struct ProductTask {
   size_t first_panel, n_panels, first_token, n_tokens;
 };
 
-// Whether one pass over the weights serves all tokens, so that a task may be as long as it likes.
-bool reads_weights_once(const Product& product) {
-  return !product.weight->info().is_float() && product.input->rows.size() <= kDirectTokens;
-}
-size_t panels_per_task(const Product& product, size_t total_bytes, size_t total_tiles, size_t n_threads) {
-  const size_t n_tasks = n_threads * kTasksPerThread;
-  if (reads_weights_once(product)) {
-    const size_t bytes = std::max(total_bytes / n_tasks, kMinTaskBytes);
-    return std::max<size_t>(1, bytes / product.weight->panel_bytes());
+void run_task(const MatmulKernels& kernels, const ProductTask& t, float* scratch) {
+  const Product& product = *t.product;
+  const ProductInput& input = *product.input;
+  if (product.form == InputForm::kTiles) {
+    const TileActivations& x = input.tiles[tile_terms(product.weight->format().layout) - 1];
+    const TilesTask task{product.weight, t.first_panel, t.n_panels, t.first_token / kTileTokens,
+                         ceil_div(t.n_tokens, kTileTokens)};
+    return multiply_tiles(kernels.tiles, task, x, product.bias, product.out, scratch);
   }
-  return std::clamp<size_t>(total_tiles / n_tasks, 1, kTaskPanels);
+  const MatmulTask task{product.weight, product.bias,  product.out, t.first_panel,
+                        t.n_panels,     t.first_token, t.n_tokens};
+  if (product.form == InputForm::kFloat) return matmul(kernels, task, input.floats, scratch);
+  QuantActivations x = input.quant;
+  x.aux = input.aux[product.aux];
+  matmul(kernels, task, x, scratch);
 }
 
 void run_products(Context& ctx, const MatmulKernels& kernels, std::span<const Product> products) {
-  const size_t n_threads = ctx.pool().size();
-  size_t total_bytes = 0, total_tiles = 0, most = 0;  // a tile: one panel × up to kTaskTokens tokens
+  Totals totals;
+  totals.n_threads = ctx.pool().size();
   for (const Product& product : products) {
-    total_bytes += product.weight->bytes();
-    total_tiles += product.weight->n_panels() * ceil_div(product.input->rows.size(), kTaskTokens);
+    totals.bytes += product.weight->streamed_bytes();
+    const size_t tokens = product.form == InputForm::kTiles ? kTilesTaskTokens : kTaskTokens;
+    totals.panels += product.weight->n_panels() * ceil_div(product.n_tokens(), tokens);
   }
-  const auto per_task = [&](const Product& product) {
-    return panels_per_task(product, total_bytes, total_tiles, n_threads);
-  };
-  for (const Product& product : products)
-    most += ceil_div(product.weight->n_panels(), per_task(product)) *
-            ceil_div(product.input->rows.size(), kTaskTokens);
-  const std::span<ProductTask> tasks = ctx.arena().take<ProductTask>(most);
   size_t n = 0;
   for (const Product& product : products) {
-    const size_t panels = product.weight->n_panels(), step = per_task(product);
-    const size_t tokens = product.input->rows.size();
-    for (size_t t = 0; t < tokens; t += kTaskTokens)
-      for (size_t p = 0; p < panels; p += step)
-        tasks[n++] = {&product, p, std::min(step, panels - p), t, std::min(kTaskTokens, tokens - t)};
+    const TaskSize size = task_size(product, totals);
+    n += ceil_div(product.weight->n_panels(), size.panels) * ceil_div(product.n_tokens(), size.tokens);
   }
-  const size_t scratch_floats = matmul_scratch_floats();
-  float* scratch = ctx.arena().take<float>(scratch_floats * n_threads).data();
-  ctx.pool().run(n, [&](size_t i, size_t thread) {
-    const ProductTask& t = tasks[i];
-    const Product& product = *t.product;
-    const MatmulTask task{product.weight, product.bias,  product.out, t.first_panel,
-                          t.n_panels,     t.first_token, t.n_tokens};
-    float* mine = scratch + thread * scratch_floats;
-    if (product.weight->info().is_float()) return matmul(kernels, task, product.input->floats, mine);
-    QuantActivations x = product.input->quant;
-    x.aux = product.input->aux[product.aux];
-    matmul(kernels, task, x, mine);
-  });
+  const std::span<ProductTask> tasks = ctx.arena().take<ProductTask>(n);
+  n = 0;
+  for (const Product& product : products) {
+    const size_t panels = product.weight->n_panels(), tokens = product.n_tokens();
+    const TaskSize size = task_size(product, totals);
+    for (size_t t = 0; t < tokens; t += size.tokens)
+      for (size_t p = 0; p < panels; p += size.panels)
+        tasks[n++] = {&product, p, std::min(size.panels, panels - p), t, std::min(size.tokens, tokens - t)};
+  }
+  const size_t scratch_floats = std::max(matmul_scratch_floats(), tiles_scratch_floats());
+  float* scratch = ctx.arena().take<float>(scratch_floats * totals.n_threads).data();
+  ctx.pool().run(
+      n, [&](size_t i, size_t thread) { run_task(kernels, tasks[i], scratch + thread * scratch_floats); });
 }
+
+size_t n_terms(Activations activations) { return activations == Activations::k16Bit ? 2 : 1; }
 
 void check_job(const Weight& weight, std::span<const float> bias, MatView<float> out, size_t n_tokens,
                size_t cols) {
@@ -221,8 +133,8 @@ std::span<const float* const> row_pointers(Context& ctx, MatView<const float> x,
 }  // namespace
 
 void linear(Context& ctx, MatView<const float> x, const Weight& weight, std::span<const float> bias,
-            MatView<float> out) {
-  const LinearJob job{&weight, bias, out};
+            MatView<float> out, Activations activations) {
+  const LinearJob job{&weight, bias, out, activations};
   linear_group(ctx, x, std::span(&job, 1));
 }
 
@@ -236,16 +148,22 @@ void linear_group(Context& ctx, MatView<const float> x, std::span<const LinearJo
     return;
   }
   const MatmulKernels& kernels = matmul_kernels(active_isa());
-  Input input;
-  input.rows = rows;
-  input.cols = x.cols;
+  std::array<ProductInput, 2> inputs;  // in one and in two terms
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    inputs[i].rows = rows;
+    inputs[i].cols = x.cols;
+    inputs[i].terms = i + 1;
+  }
   const auto products = ctx.arena().take<Product>(jobs.size());
   for (size_t i = 0; i < jobs.size(); ++i) {
     ATELIER_CHECK(jobs[i].weight->is_packed());
-    products[i] = {&jobs[i].weight->packed(), jobs[i].bias, jobs[i].out, &input};
-    add_need(input, *products[i].weight, products[i]);
+    const PackedWeight& weight = jobs[i].weight->packed();
+    const InputForm form = input_form(ctx, kernels, weight, x.rows);
+    // Tiles have their own terms, by the weight's layout.
+    ProductInput& input = inputs[form == InputForm::kQuant ? n_terms(jobs[i].activations) - 1 : 0];
+    products[i] = {&weight, jobs[i].bias, jobs[i].out, &input, form, add_need(input, weight, form)};
   }
-  prepare_inputs(ctx, kernels, std::span(&input, 1));
+  prepare_inputs(ctx, kernels, inputs);
   run_products(ctx, kernels, products);
 }
 
@@ -254,28 +172,30 @@ void linear_experts(Context& ctx, MatView<const float> x, std::span<const Expert
   const ArenaScope scope(ctx.arena());
   const MatmulKernels& kernels = matmul_kernels(active_isa());
   const auto products = ctx.arena().take<Product>(jobs.size());
-  const auto inputs = ctx.arena().take<Input>(jobs.size());
+  const auto inputs = ctx.arena().take<ProductInput>(jobs.size());
   size_t n_products = 0, n_inputs = 0;
   std::span<const uint32_t> previous;
   for (const ExpertJob& job : jobs) {
     if (job.x_rows.empty()) continue;
     // Jobs that list the same rows (gate and up of one expert; all experts of a single token) share an input.
-    if (n_inputs == 0 ||
+    const size_t terms = n_terms(job.activations);
+    if (n_inputs == 0 || inputs[n_inputs - 1].terms != terms ||
         !std::equal(job.x_rows.begin(), job.x_rows.end(), previous.begin(), previous.end())) {
-      inputs[n_inputs] = Input{};
+      inputs[n_inputs] = ProductInput{};
+      inputs[n_inputs].terms = terms;
       inputs[n_inputs].rows = row_pointers(ctx, x, &job.x_rows);
       inputs[n_inputs++].cols = x.cols;
       previous = job.x_rows;
     }
-    Input& input = inputs[n_inputs - 1];
+    ProductInput& input = inputs[n_inputs - 1];
     if (ctx.is_reference()) {
       linear_reference(ctx, input.rows, *job.weight, job.bias, job.out);
       continue;
     }
     ATELIER_CHECK(job.weight->is_packed());
-    Product& product = products[n_products++];
-    product = {&job.weight->packed(), job.bias, job.out, &input};
-    add_need(input, *product.weight, product);
+    const PackedWeight& weight = job.weight->packed();
+    const InputForm form = input_form(ctx, kernels, weight, input.rows.size());
+    products[n_products++] = {&weight, job.bias, job.out, &input, form, add_need(input, weight, form)};
   }
   if (n_products == 0) return;
   prepare_inputs(ctx, kernels, inputs.first(n_inputs));

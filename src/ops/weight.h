@@ -17,7 +17,7 @@ namespace atelier {
 // The rows [0, rows) of a logical matrix [rows, cols], wherever they stand: permuted, fused or de-interleaved
 // rows of a mapped tensor cost nothing but this table. Valid as long as the checkpoint is mapped.
 struct WeightSource {
-  DType dtype = DType::kF32;  // kMXFP4 with scales set means OpenAI's split layout
+  DType dtype = DType::kF32;  // kMXFP4 with scales set means OpenAI's split layout; kF8E4M3 has scales always
   size_t cols = 0;
   std::vector<EncodedRow> rows;
 };
@@ -42,6 +42,10 @@ class Weight {
   // Row `r` decoded exactly; out.size() == cols().
   void decode_row(size_t r, std::span<float> out) const;
 
+  // The format the packed form is made from: the checkpoint's own, or one that rows are encoded in on
+  // packing. Before pack(); can_encode(dtype), and the columns are whole blocks.
+  void pack_as(DType dtype);
+  DType packed_dtype() const { return packed_dtype_; }
   // Builds the packed form, panels in parallel. Idempotent; needed before linear() on the fast path.
   void pack(class ThreadPool& pool);
   bool is_packed() const { return packed_ != nullptr; }
@@ -51,7 +55,10 @@ class Weight {
   size_t streamed_bytes() const;  // what one product reads of it; more where rows are used in place
 
  private:
+  bool is_encoded_anew() const { return packed_dtype_ != source_.dtype; }
+
   WeightSource source_;
+  DType packed_dtype_ = DType::kF32;
   std::unique_ptr<PackedWeight> packed_;
 };
 

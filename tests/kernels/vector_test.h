@@ -23,8 +23,9 @@ inline constexpr float kSentinel = -1234.5f;
 // Levels with a vector body of their own that this processor has.
 inline std::vector<Isa> present_isas() {
   std::vector<Isa> present;
-  for (const Isa isa : {Isa::kBaseline, Isa::kAvx2, Isa::kAvx512})
-    if (isa <= detected_isa()) present.push_back(isa);
+  for (const Isa isa : isa_levels())
+    if (isa <= detected_isa() && (isa == Isa::kBaseline || isa == Isa::kAvx2 || isa == Isa::kAvx512))
+      present.push_back(isa);
   return present;
 }
 

@@ -25,13 +25,17 @@ class RandomWeight {
     std::mt19937 rng(seed);
     std::normal_distribution<float> normal(0.01f, 0.1f);
     data_.resize(rows * (bytes_ + 1) + 1);
-    scales_.resize(split ? rows * cols / 32 : 0);
+    const bool tiled = dtype == DType::kF8E4M3;
+    const size_t scale_bytes = tiled ? (cols + 127) / 128 * sizeof(float) : split ? cols / 32 : 0;
+    scales_.resize(rows * scale_bytes);
     std::vector<float> values(cols);
     for (size_t r = 0; r < rows; ++r) {
       for (float& v : values) v = normal(rng);
       std::byte* row = data_.data() + r * (bytes_ + 1) + 1;
-      std::byte* scales = split ? scales_.data() + r * cols / 32 : nullptr;
-      if (split)
+      std::byte* scales = scale_bytes > 0 ? scales_.data() + r * scale_bytes : nullptr;
+      if (tiled)
+        fill_f8(row, scales, scale_bytes, rng);
+      else if (split)
         encode_mxfp4_split(values, {row, bytes_}, {scales, cols / 32});
       else if (can_encode(dtype))
         encode_row(dtype, values, {row, bytes_});
@@ -44,6 +48,17 @@ class RandomWeight {
   WeightSource source() const { return {dtype_, cols_, places_}; }
 
  private:
+  // Every code but NaN, of normally distributed magnitudes.
+  void fill_f8(std::byte* codes, std::byte* scales, size_t scale_bytes, std::mt19937& rng) {
+    for (size_t i = 0; i < bytes_; ++i) {
+      const auto code = static_cast<unsigned>(rng() % 0x7f);
+      codes[i] = static_cast<std::byte>((rng() & 0x80) | (code > 0x60 ? code - 0x20 : code));
+    }
+    for (size_t b = 0; b < scale_bytes; b += sizeof(float)) {
+      const float scale = 0.001f + 0.001f * static_cast<float>(rng() % 100);
+      std::memcpy(scales + b, &scale, sizeof scale);
+    }
+  }
   // Formats we do not encode: random bytes are valid codes and scales; only the float factors must be sane.
   void fill(std::byte* row, std::mt19937& rng) {
     for (size_t i = 0; i < bytes_; ++i) row[i] = static_cast<std::byte>(rng() & 255);

@@ -16,6 +16,22 @@ constexpr size_t kLanes = HWY_LANES(float);
 // 32 vector registers, or 16: how many accumulators a kernel may hold.
 constexpr bool kManyRegisters = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_NEON;
 
+// min(bound, v) and max(bound, v); a NaN in v passes on, which ARM's instructions do not do by themselves.
+HWY_INLINE VecF at_most(VecF bound, VecF v) {
+#if HWY_ARCH_X86
+  return hn::Min(bound, v);  // x86 returns the second operand for NaN
+#else
+  return hn::IfThenElse(hn::Gt(v, bound), bound, v);
+#endif
+}
+HWY_INLINE VecF at_least(VecF bound, VecF v) {
+#if HWY_ARCH_X86
+  return hn::Max(bound, v);
+#else
+  return hn::IfThenElse(hn::Lt(v, bound), bound, v);
+#endif
+}
+
 // The first n < kLanes floats of p, zeros after them; reads nothing past p + n.
 HWY_INLINE VecF load_n(Floats d, const float* p, size_t n) {
 #if HWY_TARGET == HWY_AVX3

@@ -26,8 +26,8 @@ struct SwigluClamped {
   HWY_INLINE VecF operator()(Floats d, VecF g, VecF u) const {
     const auto one = hn::Set(d, 1.0f);
     const auto bound = hn::Set(d, limit);
-    const auto gate = hn::Min(bound, g);  // the second operand is what x86 returns for NaN: it passes on
-    const auto up = hn::Max(hn::Neg(bound), hn::Min(bound, u));
+    const auto gate = at_most(bound, g);
+    const auto up = at_least(hn::Neg(bound), at_most(bound, u));
     const auto divisor = hn::Add(one, exp(d, hn::Mul(gate, hn::Set(d, -alpha))));
     return hn::Mul(hn::Div(gate, divisor), hn::Add(up, one));
   }

@@ -17,10 +17,9 @@ namespace {
 using Half = hwy::float16_t;
 
 #if HWY_TARGET != HWY_SSE4  // there Highway converts in software and truncates
-// Min and Max return their second operand for NaN: it passes on.
 HWY_INLINE void store_stored_type(VecF v, Half* to) {
   const Floats d;
-  const auto bounded = hn::Max(hn::Set(d, -65504.0f), hn::Min(hn::Set(d, 65504.0f), v));
+  const auto bounded = at_least(hn::Set(d, -65504.0f), at_most(hn::Set(d, 65504.0f), v));
   const hn::Rebind<Half, Floats> d16;
   hn::StoreU(hn::DemoteTo(d16, bounded), d16, to);
 }

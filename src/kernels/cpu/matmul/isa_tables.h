@@ -20,4 +20,17 @@ void fill(MatmulKernels& kernels);
 namespace matmul_amx {
 void fill(MatmulKernels& kernels);  // replaces what tiles do better
 }
+// The levels of ARM.
+namespace matmul_neon {
+void fill(MatmulKernels& kernels);
+}
+namespace matmul_dotprod {
+void fill(MatmulKernels& kernels);
+}
+namespace matmul_i8mm {
+void fill(MatmulKernels& kernels);
+}
+namespace tiles_amx {
+void fill(TileKernels& kernels);
+}
 }  // namespace atelier

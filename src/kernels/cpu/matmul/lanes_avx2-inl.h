@@ -104,6 +104,13 @@ ATELIER_INLINE Floats add(Floats a, Floats b) {
 ATELIER_INLINE Floats load_f16(const uint8_t* p) {
   return {_mm256_cvtph_ps(load16(p)), _mm256_cvtph_ps(load16(p + 16))};
 }
+ATELIER_INLINE Floats load_f8(const uint8_t* p) {
+  const __m256i words = _mm256_cvtepu8_epi16(load16(p));
+  const __m256i magnitude = _mm256_slli_epi16(_mm256_and_si256(words, _mm256_set1_epi16(0x7f)), 7);
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(words, _mm256_set1_epi16(0x80)), 8);
+  const __m256i half = _mm256_or_si256(magnitude, sign);
+  return {_mm256_cvtph_ps(_mm256_castsi256_si128(half)), _mm256_cvtph_ps(_mm256_extracti128_si256(half, 1))};
+}
 ATELIER_INLINE Floats load_i8(const uint8_t* p) {
   return to_floats({_mm256_cvtepi8_epi32(load8(p)), _mm256_cvtepi8_epi32(load8(p + 8))});
 }

@@ -62,6 +62,12 @@ ATELIER_INLINE Floats load_f16(const uint8_t* p) {
 ATELIER_INLINE __m128i load16(const uint8_t* p) {
   return _mm_loadu_si128(reinterpret_cast<const __m128i*>(p));
 }
+ATELIER_INLINE Floats load_f8(const uint8_t* p) {
+  const __m256i words = _mm256_cvtepu8_epi16(load16(p));
+  const __m256i magnitude = _mm256_slli_epi16(_mm256_and_si256(words, _mm256_set1_epi16(0x7f)), 7);
+  const __m256i sign = _mm256_slli_epi16(_mm256_and_si256(words, _mm256_set1_epi16(0x80)), 8);
+  return _mm512_cvtph_ps(_mm256_or_si256(magnitude, sign));
+}
 ATELIER_INLINE Floats load_i8(const uint8_t* p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(load16(p)));
 }
@@ -115,10 +121,11 @@ ATELIER_INLINE FourScales load_four_scales(const uint8_t* p, size_t stride) {
   const __m512i offsets = _mm512_mullo_epi32(rows, _mm512_set1_epi32(static_cast<int>(stride)));
   return {_mm512_i32gather_epi32(offsets, p, 1)};
 }
-ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
+ATELIER_INLINE __m512i exponent_of(FourScales four, size_t byte) {
   const __m512i shifted = _mm512_srl_epi32(four.bytes, _mm_cvtsi32_si128(static_cast<int>(8 * byte)));
-  return e8m0_half(_mm512_and_si512(shifted, _mm512_set1_epi32(255)));
+  return _mm512_and_si512(shifted, _mm512_set1_epi32(255));
 }
+ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) { return e8m0_half(exponent_of(four, byte)); }
 // bf16 of even columns stand in the low half of each 32-bit lane, odd columns in the high half.
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));

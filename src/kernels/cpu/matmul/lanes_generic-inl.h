@@ -118,6 +118,13 @@ ATELIER_INLINE Floats load_f16(const uint8_t* p) {
   }
   return r;
 }
+// FP8 E4M3 codes as the f16 that has their bits in its place: 2^-8 of their values.
+ATELIER_INLINE Floats load_f8(const uint8_t* p) {
+  Floats r;
+  for (int i = 0; i < 16; ++i)
+    r.v[i] = f16_to_f32(static_cast<uint16_t>((p[i] & 0x80) << 8 | (p[i] & 0x7f) << 7));
+  return r;
+}
 ATELIER_INLINE Floats load_i8(const uint8_t* p) {
   Floats r;
   for (int i = 0; i < 16; ++i) r.v[i] = static_cast<float>(static_cast<int8_t>(p[i]));

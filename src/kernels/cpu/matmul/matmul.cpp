@@ -15,13 +15,22 @@ struct IsaTable {
   Isa isa;
   Fill fill;
   Fill refine = nullptr;  // replaces some of them
+  void (*fill_tiles)(TileKernels&) = nullptr;
 };
 // Who supplies the kernels of each level. `fill` itself may use the level's instructions.
 constexpr IsaTable kTables[] = {
+#if defined(__aarch64__)
+    {Isa::kBaseline, matmul_neon::fill},
+    {Isa::kDotProd, matmul_dotprod::fill},
+    {Isa::kI8mm, matmul_i8mm::fill},
+#else
     {Isa::kBaseline, matmul_generic::fill},
 #if defined(__x86_64__)
-    {Isa::kAvx2, matmul_avx2::fill},         {Isa::kAvx512, matmul_avx512::fill},
-    {Isa::kAvx512Bf16, matmul_avx512::fill}, {Isa::kAmx, matmul_avx512::fill, matmul_amx::fill},
+    {Isa::kAvx2, matmul_avx2::fill},
+    {Isa::kAvx512, matmul_avx512::fill},
+    {Isa::kAvx512Bf16, matmul_avx512::fill},
+    {Isa::kAmx, matmul_avx512::fill, matmul_amx::fill, tiles_amx::fill},
+#endif
 #endif
 };
 
@@ -30,6 +39,7 @@ MatmulKernels make_kernels(const IsaTable& table) {
   kernels.isa = table.isa;
   table.fill(kernels);
   if (table.refine != nullptr) table.refine(kernels);
+  if (table.fill_tiles != nullptr) table.fill_tiles(kernels.tiles);
   return kernels;
 }
 
@@ -43,13 +53,16 @@ constexpr size_t kDirectPanels = 16;
 static_assert(kDirectPanels * kDirectTokens * kPanelRows <= kAccFloats);
 
 // out[first_token + t, 16 panel …] = sums[t][16] (+ bias); `stride` floats from one token's sums to the next.
-void store_panel(const MatmulTask& task, size_t panel, size_t first_token, size_t n_tokens, const float* sums,
-                 size_t stride) {
+// Two terms of a row are added up first, in the place of the first.
+void store_panel(const MatmulTask& task, size_t panel, size_t first_token, size_t n_tokens, size_t terms,
+                 float* sums, size_t stride) {
   const size_t first_row = panel * kPanelRows;
   const size_t n = std::min(kPanelRows, task.weight->rows() - first_row);
-  for (size_t t = 0; t < n_tokens; ++t) {
-    float* out = task.out.data + (first_token + t) * task.out.stride + first_row;
-    const float* sum = sums + t * stride;
+  for (size_t t = 0; t < n_tokens; t += terms) {
+    float* out = task.out.data + (first_token + t) / terms * task.out.stride + first_row;
+    float* sum = sums + t * stride;
+    if (terms == 2)
+      for (size_t r = 0; r < kPanelRows; ++r) sum[r] += sum[stride + r];
     if (task.bias.empty()) {
       for (size_t r = 0; r < n; ++r) out[r] = sum[r];
     } else {
@@ -76,7 +89,7 @@ void matmul_direct(const QuantKernels& kernels, const MatmulTask& task, const Qu
     const size_t first = task.first_panel + done;
     multiply(*task.weight, first, n, args, acc);
     for (size_t p = 0; p < n; ++p)
-      store_panel(task, first + p, 0, x.n_tokens, acc + p * width * kPanelRows, kPanelRows);
+      store_panel(task, first + p, 0, x.n_tokens, x.first.terms, acc + p * width * kPanelRows, kPanelRows);
   }
 }
 
@@ -107,7 +120,7 @@ void matmul_tiled(const QuantKernels& kernels, const MatmulTask& task, const Qua
   }
   if (kernels.leave != nullptr) kernels.leave();
   for (size_t p = 0; p < task.n_panels; ++p)
-    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens,
+    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, x.first.terms,
                 acc + p * padded_tokens * kPanelRows, kPanelRows);
 }
 
@@ -125,6 +138,13 @@ void multiply_float_chunk(const MatmulKernels& isa, const FloatKernels& kernels,
   }
 }
 
+// Where column `first` of a panel stands, a multiple of kChunkCols.
+size_t float_offset(PackedLayout layout, size_t first) {
+  static_assert(kChunkCols % kF8GroupCols == 0);
+  if (layout == PackedLayout::kF8) return first / kF8GroupCols * kF8GroupBytes;
+  return first * (layout == PackedLayout::kF32 ? 64 : 32);
+}
+
 }  // namespace
 
 const MatmulKernels& matmul_kernels(Isa isa) {
@@ -135,7 +155,10 @@ const MatmulKernels& matmul_kernels(Isa isa) {
     return made;
   }();
   ATELIER_CHECK(isa <= detected_isa());
-  return kernels[static_cast<size_t>(isa)];
+  // Not by the level's number: the levels of another architecture stand in between.
+  const auto found = std::ranges::find(kernels, isa, &MatmulKernels::isa);
+  ATELIER_CHECK(found != kernels.end());
+  return *found;
 }
 
 AuxKind aux_kind(const PackedFormat& format) {
@@ -181,7 +204,6 @@ void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatAct
   const FloatKernels& floats = kernels.floats[static_cast<size_t>(weight.format().layout)];
   const FloatKernels& unpacked = kernels.floats[static_cast<size_t>(PackedLayout::kF32)];
   const size_t cols = weight.cols();
-  const size_t bytes_per_col = weight.format().layout == PackedLayout::kF32 ? 64 : 32;
   const size_t acc_stride = task.n_tokens * 2 * kPanelRows;
   // Few tokens read the packed columns directly; from two rounds of them on, unpacking once is cheaper.
   const bool direct =
@@ -195,8 +217,8 @@ void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatAct
     for (size_t p = 0; p < task.n_panels; ++p) {
       const uint8_t* panel = weight.panel(task.first_panel + p);
       if (direct) {
-        multiply_float_chunk(kernels, floats, panel + bytes_per_col * first, first, n, task, x,
-                             acc + p * acc_stride);
+        multiply_float_chunk(kernels, floats, panel + float_offset(weight.format().layout, first), first, n,
+                             task, x, acc + p * acc_stride);
       } else {
         floats.unpack(panel, first, n, columns);
         multiply_float_chunk(kernels, unpacked, reinterpret_cast<const uint8_t*>(columns), first, n, task, x,
@@ -208,7 +230,7 @@ void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatAct
     float* sums = acc + p * acc_stride;
     for (size_t t = 0; t < task.n_tokens; ++t)
       for (size_t r = 0; r < kPanelRows; ++r) sums[t * 32 + r] += sums[t * 32 + kPanelRows + r];
-    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, sums, 2 * kPanelRows);
+    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, 1, sums, 2 * kPanelRows);
   }
 }
 

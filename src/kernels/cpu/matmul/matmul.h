@@ -6,6 +6,8 @@
 //     idot = Σ (code − zero_point) · activation code       exact, 32-bit integers
 //     acc  = fma(float(idot) · w_scale, a, acc)
 //     acc  = fma(w_min, a · float(Σ activation code), acc)  where the layout has minima
+// Where asked to, activations are rounded in two terms, the second of which is the rounding error of the
+// first (scale at most a / 254): a row then takes two slots side by side, and its result is the sum of both.
 // Float layouts: two accumulators, over even and odd columns ascending, by fma; then their sum.
 // The baseline (no FMA hardware) rounds multiply and add apart, so its results differ in the last bits.
 #pragma once
@@ -18,6 +20,7 @@
 #include "base/cpu.h"
 #include "base/mat_view.h"
 #include "kernels/cpu/matmul/packed.h"
+#include "kernels/cpu/matmul/tiles.h"
 
 namespace atelier {
 
@@ -28,12 +31,14 @@ inline constexpr size_t kDirectTokens = 8;
 // The same two for float layouts.
 inline constexpr size_t kFloatTokenTile = 12;
 
-// A tile of quantised activations: `width` tokens side by side, block after block. Unused tokens are zero.
+// A tile of quantised activations: `width` slots side by side, block after block. A row of activations takes
+// `terms` slots; to kernels other than quantize() each is a token. Unused ones are zero.
 struct QuantTile {
   int8_t* codes = nullptr;  // [n_blocks][width][32]
   float* scales = nullptr;  // [n_blocks][width]
   int32_t* sums = nullptr;  // [n_blocks][2][width], Σ codes of 16 columns each
-  size_t width = 0;
+  size_t width = 0;         // a multiple of `terms`
+  size_t terms = 1;
 };
 
 // Zero points and minima enter through one more number per token and granule: the integer −zero_point ·
@@ -107,16 +112,19 @@ struct FloatKernels {
 // Everything one instruction set supplies.
 struct MatmulKernels {
   Isa isa = Isa::kBaseline;
-  // Rounds blocks [first, last) of rows[0 … n) to 8 bits and stores them in the tile; other tokens become 0.
+  // Rounds blocks [first, last) of rows[0 … n) to 8 bits a term and stores them in the tile; other slots
+  // become 0.
   void (*quantize)(std::span<const float* const> rows, size_t first, size_t last,
                    const QuantTile& tile) = nullptr;
   std::array<QuantKernels, kPackedLayouts> quant{};
-  std::array<FloatKernels, 3> floats{};  // F32, F16, BF16
+  std::array<FloatKernels, 4> floats{};  // F32, F16, BF16, F8
   size_t max_float_tokens = 0;
+  TileKernels tiles;
 };
 const MatmulKernels& matmul_kernels(Isa isa);  // isa ≤ detected_isa()
 
 // One piece of a product: panels [first_panel, first_panel + n_panels) × tokens [first_token, + n_tokens).
+// Tokens of a quantised product are slots.
 struct MatmulTask {
   const PackedWeight* weight = nullptr;
   std::span<const float> bias;  // [N] or empty
@@ -127,13 +135,13 @@ struct MatmulTask {
 // Quantised activations of all tokens of a product: [tiles] of equal width.
 struct QuantActivations {
   QuantTile first;
-  size_t n_tokens = 0;
+  size_t n_tokens = 0;  // slots
   size_t n_blocks = 0;
   const int32_t* aux = nullptr;  // of the weight's AuxKind, tile after tile
 
   QuantTile tile(size_t t) const {
     const size_t n = t * n_blocks * first.width;
-    return {first.codes + 32 * n, first.scales + n, first.sums + 2 * n, first.width};
+    return {first.codes + 32 * n, first.scales + n, first.sums + 2 * n, first.width, first.terms};
   }
 };
 // Float activations: [tiles][cols][width].

@@ -61,11 +61,19 @@ void leave() { _tile_release(); }
 // Integer products of granule `i` of the blocks, into `products` [16 tokens][16 rows].
 template <int kGranules, int kSlot>
 ATELIER_INLINE void multiply_tile(const uint8_t* w, const int8_t* codes, int32_t* products) {
-  _tile_zero(kSlot);
-  _tile_loadd(2 + kSlot, codes, 32);
-  _tile_loadd(4 + kSlot, w, 64);
-  _tile_dpbssd(kSlot, 2 + kSlot, 4 + kSlot);
-  _tile_stored(kSlot, products, 64);
+  if constexpr (kSlot == 0) {  // GCC's intrinsics take register numbers as literals only
+    _tile_zero(0);
+    _tile_loadd(2, codes, 32);
+    _tile_loadd(4, w, 64);
+    _tile_dpbssd(0, 2, 4);
+    _tile_stored(0, products, 64);
+  } else {
+    _tile_zero(1);
+    _tile_loadd(3, codes, 32);
+    _tile_loadd(5, w, 64);
+    _tile_dpbssd(1, 3, 5);
+    _tile_stored(1, products, 64);
+  }
 }
 
 template <bool kHasMin, int kTokens>

@@ -1,6 +1,8 @@
 // The matrix kernels for any processor.
 #include "formats/float16.h"
 #include "kernels/cpu/matmul/isa_tables.h"
+// Vectors are arrays here, in memory: unrolling would only make the compiler work for a minute.
+#define ATELIER_UNROLL_LANES
 #include "kernels/cpu/matmul/target-inl.h"
 
 namespace atelier::matmul_generic {

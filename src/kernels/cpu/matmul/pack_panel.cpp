@@ -3,8 +3,10 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <limits>
 
 #include "base/check.h"
+#include "formats/fp8.h"
 #include "formats/iq4_nl.h"
 #include "formats/iq4_xs.h"
 #include "formats/mxfp4.h"
@@ -274,6 +276,27 @@ void pack_bf16(std::span<const EncodedRow> rows, size_t cols, uint8_t* panel) {
     std::memcpy(panel + (cols / 2 * kPanelRows + r) * 4, rows[r].data + (cols - 1) * 2, 2);
 }
 
+// Kernels read a code as the f16 that stands in its place, which is 2^-8 of its value and finite where the
+// code is NaN: the scale carries both. A NaN weight makes its row's results NaN, and so does a NaN scale.
+void pack_f8(std::span<const EncodedRow> rows, size_t cols, uint8_t* panel) {
+  static_assert(kF8GroupCols == kF8TileCols);
+  for (size_t first = 0; first < cols; first += kF8GroupCols, panel += kF8GroupBytes) {
+    const size_t n = std::min(kF8GroupCols, cols - first);
+    uint8_t* codes = panel + kF8HeaderBytes;
+    for (size_t r = 0; r < rows.size(); ++r) {
+      float scale;
+      std::memcpy(&scale, rows[r].scales + first / kF8GroupCols * sizeof scale, sizeof scale);
+      scale *= 256.0f;
+      for (size_t c = 0; c < n; ++c) {
+        const auto code = static_cast<uint8_t>(rows[r].data[first + c]);
+        codes[c * kPanelRows + r] = code;
+        if ((code & 0x7f) == 0x7f) scale = std::numeric_limits<float>::quiet_NaN();
+      }
+      std::memcpy(panel + r * sizeof scale, &scale, sizeof scale);
+    }
+  }
+}
+
 }  // namespace
 
 void pack_panel(DType dtype, std::span<const EncodedRow> rows, size_t cols, uint8_t* panel) {
@@ -285,6 +308,8 @@ void pack_panel(DType dtype, std::span<const EncodedRow> rows, size_t cols, uint
       return transpose<uint16_t>(rows, cols, panel);
     case DType::kBF16:
       return pack_bf16(rows, cols, panel);
+    case DType::kF8E4M3:
+      return pack_f8(rows, cols, panel);
     case DType::kQ8_0:
       return pack_blocks<BlockQ8_0>(info, rows, cols, panel);
     case DType::kQ4_0:

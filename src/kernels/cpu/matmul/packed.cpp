@@ -69,6 +69,8 @@ PackedFormat packed_format(DType dtype) {
       return {kF16};
     case DType::kBF16:
       return {kBF16};
+    case DType::kF8E4M3:
+      return {kF8};
     case DType::kQ4_0:
       return {kNibF16, 8, 15, kIdentity};
     case DType::kQ4_1:
@@ -106,6 +108,8 @@ PackedFormat packed_format(DType dtype) {
 size_t packed_panel_bytes(PackedLayout layout, size_t cols) {
   const PackedLayoutInfo& info = packed_layout_info(layout);
   if (layout == kF32) return cols * kPanelRows * 4;
+  if (layout == kF8)
+    return round_up<size_t>(ceil_div(cols, kF8GroupCols) * kF8HeaderBytes + cols * kPanelRows, 64);
   if (info.is_float()) return ceil_div<size_t>(cols, 2) * kPanelRows * 4;
   ATELIER_CHECK(cols % kBlockCols == 0);
   const size_t n_blocks = cols / kBlockCols;

@@ -16,8 +16,9 @@
 // of them: packing them would take seconds and a second copy. Rows that do not fill a panel are packed as
 // kNibE8M0.
 //
-// A weight is scale · (table[code] − zero_point) + min. Float layouts are k-major: [cols][16] (F32, F16) or
-// [cols / 2][16][2] (BF16, pairs of columns).
+// A weight is scale · (table[code] − zero_point) + min. Float layouts are k-major: [cols][16] (F32, F16),
+// [cols / 2][16][2] (BF16, pairs of columns), or groups of 128 columns (FP8): 16 scales as float32, times
+// 256, then [cols][16] codes.
 #pragma once
 
 #include <array>
@@ -35,12 +36,17 @@ namespace atelier {
 
 inline constexpr size_t kPanelRows = 16;
 inline constexpr size_t kBlockCols = 32;
+// Of the FP8 layout: a header of scales, and what a group of columns takes with it.
+inline constexpr size_t kF8GroupCols = 128;
+inline constexpr size_t kF8HeaderBytes = kPanelRows * sizeof(float);
+inline constexpr size_t kF8GroupBytes = kF8HeaderBytes + kF8GroupCols * kPanelRows;
 
 // Codes × scales. "K" scales are an f16 per 256 columns times a small integer per 32 (or 16: "K16").
 enum class PackedLayout : uint8_t {
   kF32,
   kF16,
   kBF16,
+  kF8,             // FP8 E4M3 with a scale per 128 columns
   kNibF16,         // Q4_0, IQ4_NL
   kNibF16Min,      // Q4_1
   kNibE8M0,        // MXFP4
@@ -56,7 +62,7 @@ enum class PackedLayout : uint8_t {
   kRowsE8M0,       // MXFP4 as GGUF has it, in place: low nibbles are columns 0–15, high ones 16–31
   kRowsE8M0Pairs,  // MXFP4 as OpenAI publishes it, in place: low nibbles are even columns
 };
-inline constexpr size_t kPackedLayouts = 17;
+inline constexpr size_t kPackedLayouts = 18;
 
 struct PackedLayoutInfo {
   PackedLayout layout;
@@ -78,6 +84,7 @@ inline constexpr std::array<PackedLayoutInfo, kPackedLayouts> kPackedLayoutInfos
     {PackedLayout::kF32, "f32", 32, 0, 1, false, 0},
     {PackedLayout::kF16, "f16", 16, 0, 1, false, 0},
     {PackedLayout::kBF16, "bf16", 16, 0, 1, false, 0},
+    {PackedLayout::kF8, "f8 f32", 8, 0, 1, false, 0},
     {PackedLayout::kNibF16, "4-bit f16", 4, 2, 1, false, 64},
     {PackedLayout::kNibF16Min, "4-bit f16+min", 4, 1, 1, true, 64},
     {PackedLayout::kNibE8M0, "4-bit e8m0", 4, 4, 1, false, 64},
@@ -104,7 +111,7 @@ struct PackedFormat {
   uint8_t max_code = 0;                // largest value of table[code] (or of the code itself)
   std::array<uint8_t, 16> table = {};  // what the nibbles stand for; identity for plain integers
 };
-// CHECKs that the format can be packed: every weight format of DTypeInfo but FP8.
+// CHECKs that the format can be packed: every weight format of DTypeInfo.
 PackedFormat packed_format(DType dtype);
 
 // Where 16 rows that stay in place have their codes and scales: row r, block b at codes + r · code_stride + b

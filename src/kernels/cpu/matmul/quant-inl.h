@@ -56,11 +56,11 @@ template <PackedLayout kLayout>
 ATELIER_INLINE void load_codes(const uint8_t* p, const Table& table, Bytes (&w)[8]) {
   constexpr int kBits = Quant<kLayout>::kInfo.code_bits;
   if constexpr (kBits == 8) {
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int j = 0; j < 8; ++j) w[j] = load_bytes(p + 64 * j);
     return;
   }
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int j = 0; j < 4; ++j) {
     const Bytes v = load_bytes(p + 64 * j);
     w[j] = look_up_low(v, table);
@@ -111,20 +111,20 @@ ATELIER_INLINE void add_granule(Floats (&acc)[kTokens], Codes w, const int8_t* c
                                 const int32_t* aux, const Floats& scale, const Floats& min) {
   constexpr int kChains = kTokens <= 2 ? 2 : 1;
   Ints sums[kTokens][kChains];
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) {
     sums[t][0] = set_ints(kHasMin ? 0 : aux[t]);
     if constexpr (kChains == 2) sums[t][1] = set_ints(0);
   }
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int j = 0; j < kQuads; ++j) {
     const Bytes v = code_vector(w, j);
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int t = 0; t < kTokens; ++t)
       sums[t][j % kChains] = dot<kWide>(sums[t][j % kChains], v, codes + 32 * t + 4 * j);
     if constexpr (kTokens > 4) keep_order();
   }
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) {
     Ints sum = sums[t][0];
     if constexpr (kChains == 2) sum = add_ints(sum, sums[t][1]);
@@ -149,7 +149,7 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
   const uint8_t* p = weight.panel(first_panel);
   for (size_t panel = 0; panel < n_panels; ++panel, out += 16 * kTokens) {
     Floats acc[kTokens];
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int t = 0; t < kTokens; ++t) acc[t] = set_floats(0);
     const int8_t* codes = x.codes;
     const float* scales = x.scales;
@@ -160,11 +160,11 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
       const SuperScales super = super_scales<kLayout>(header);
       p += Q::kInfo.header_bytes;
       for (size_t b = 0; b < n; ++b, p += kCodeBytes) {
-#pragma GCC unroll 16
+        ATELIER_UNROLL_LANES
         for (size_t line = 0; line < kCodeBytes; line += 64) __builtin_prefetch(p + kPrefetchBytes + line);
         Bytes w[8];
         load_codes<kLayout>(p, table, w);
-#pragma GCC unroll 16
+        ATELIER_UNROLL_LANES
         for (int g = 0; g < Q::kGranules; ++g) {
           const Floats scale = load_scale<kLayout>(header, b, static_cast<size_t>(g), super);
           Floats min = scale;
@@ -179,7 +179,7 @@ void multiply_packed(const PackedWeight& weight, size_t first_panel, size_t n_pa
       }
       left -= n;
     }
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
   }
 }
@@ -204,16 +204,15 @@ void unpack(const PackedWeight& weight, size_t panel, size_t first_block, size_t
     const SuperScales super = super_scales<kLayout>(header);
     p += Q::kInfo.header_bytes;
     for (size_t b = 0; b < n; ++b, p += kCodeBytes, codes += 512) {
-#pragma GCC unroll 16
+      ATELIER_UNROLL_LANES
       for (size_t line = 0; line < kCodeBytes; line += 64) __builtin_prefetch(p + kPrefetchBytes + line);
       Bytes w[8];
       load_codes<kLayout>(p, table, w);
-      if constexpr (kSigned && !Q::kHasMin)
-#pragma GCC unroll 16
-        for (int j = 0; j < 8; ++j) w[j] = subtract_bytes(w[j], format.zero_point);
-#pragma GCC unroll 16
+      if constexpr (kSigned && !Q::kHasMin) ATELIER_UNROLL_LANES
+      for (int j = 0; j < 8; ++j) w[j] = subtract_bytes(w[j], format.zero_point);
+      ATELIER_UNROLL_LANES
       for (int j = 0; j < 8; ++j) store_bytes(codes + 64 * j, w[j]);
-#pragma GCC unroll 16
+      ATELIER_UNROLL_LANES
       for (int g = 0; g < Q::kGranules; ++g, scales += 16) {
         store_floats(scales, load_scale<kLayout>(header, b, static_cast<size_t>(g), super));
         if constexpr (Q::kHasMin) {
@@ -232,13 +231,13 @@ ATELIER_INLINE void multiply_unpacked_part(const UnpackedBlocks& blocks, const Q
                                            float* out) {
   constexpr int kQuads = 8 / kGranules;
   Floats acc[kTokens];
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) acc[t] = load_floats(out + 16 * t);
   const int8_t* codes = x.codes + 32 * first;
   const float* scales = x.scales + first;
   const int32_t* aux = x.aux + first;
   for (size_t b = 0; b < x.n_blocks; ++b) {
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int g = 0; g < kGranules; ++g) {
       const size_t granule = b * kGranules + static_cast<size_t>(g);
       const Floats scale = load_floats(blocks.scales + 16 * granule);
@@ -251,7 +250,7 @@ ATELIER_INLINE void multiply_unpacked_part(const UnpackedBlocks& blocks, const Q
     codes += 32 * x.width;
     scales += x.width;
   }
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
 }
 template <bool kHasMin, bool kWide, int kGranules, int kTokens>
@@ -264,37 +263,48 @@ void multiply_unpacked(const UnpackedBlocks& blocks, const QuantArgs& x, float* 
 // Blocks below this maximum count as zero: their inverse scale would overflow.
 constexpr float kSmallestMax = 0x1p-100f;
 
+// Rounds 32 values to codes, summed by 16; returns their scale.
+ATELIER_INLINE float round_block(const Floats (&v)[2], int8_t* codes, int32_t (&sums)[2]) {
+  const uint32_t max_bits = max_magnitude_bits(v[0], v[1]);
+  float max;
+  __builtin_memcpy(&max, &max_bits, 4);
+  if (max_bits >= 0x7f800000u || max < kSmallestMax) {
+    __builtin_memset(codes, 0, 32);
+    sums[0] = sums[1] = 0;
+    return max_bits >= 0x7f800000u ? __builtin_nanf("") : 0.0f;  // infinite or NaN: so are all results
+  }
+  const Floats inverse = set_floats(127.0f / max);
+  sums[0] = round_to_codes(multiply(v[0], inverse), codes);
+  sums[1] = round_to_codes(multiply(v[1], inverse), codes + 16);
+  return max / 127.0f;
+}
+
 inline void quantize(std::span<const float* const> rows, size_t first, size_t last, const QuantTile& tile) {
   const size_t width = tile.width;
   for (size_t b = first; b < last; ++b) {
-    for (size_t t = 0; t < width; ++t) {
-      int8_t* codes = tile.codes + 32 * (b * width + t);
+    Floats v[2];
+    for (size_t slot = 0; slot < width; ++slot) {
+      const size_t row = slot / tile.terms;
+      int8_t* codes = tile.codes + 32 * (b * width + slot);
       float scale = 0;
       int32_t sums[2] = {0, 0};
-      Floats v[2];
-      uint32_t max_bits = 0;
-      if (t < rows.size()) {
-        const float* x = rows[t] + 32 * b;
-        v[0] = load_floats(x);
-        v[1] = load_floats(x + 16);
-        max_bits = max_magnitude_bits(v[0], v[1]);
-      }
-      float max;
-      __builtin_memcpy(&max, &max_bits, 4);
-      if (max_bits >= 0x7f800000u) {  // infinite or NaN: so are all results
-        scale = __builtin_nanf("");
-        __builtin_memset(codes, 0, 32);
-      } else if (max < kSmallestMax) {
+      if (row >= rows.size()) {
         __builtin_memset(codes, 0, 32);
       } else {
-        scale = max / 127.0f;
-        const Floats inverse = set_floats(127.0f / max);
-        sums[0] = round_to_codes(multiply(v[0], inverse), codes);
-        sums[1] = round_to_codes(multiply(v[1], inverse), codes + 16);
+        if (slot % tile.terms == 0) {
+          v[0] = load_floats(rows[row] + 32 * b);
+          v[1] = load_floats(rows[row] + 32 * b + 16);
+        }
+        scale = round_block(v, codes, sums);
+        if (tile.terms > 1) {  // what is left for the next term
+          const auto* rounded = reinterpret_cast<const uint8_t*>(codes);
+          v[0] = multiply_add(load_i8(rounded), set_floats(-scale), v[0]);
+          v[1] = multiply_add(load_i8(rounded + 16), set_floats(-scale), v[1]);
+        }
       }
-      tile.scales[b * width + t] = scale;
-      tile.sums[2 * b * width + t] = sums[0];
-      tile.sums[(2 * b + 1) * width + t] = sums[1];
+      tile.scales[b * width + slot] = scale;
+      tile.sums[2 * b * width + slot] = sums[0];
+      tile.sums[(2 * b + 1) * width + slot] = sums[1];
     }
   }
 }

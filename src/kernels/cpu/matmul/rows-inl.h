@@ -6,7 +6,7 @@ template <bool kPairs>
 ATELIER_INLINE void load_row_codes(const RowPointers& rows, const Table& table, Bytes (&w)[8]) {
   Bytes v[4];  // vector j: bytes 4j … 4j + 3 of each row
   load_rows(rows, v);
-#pragma GCC unroll 16
+  ATELIER_UNROLL_LANES
   for (int j = 0; j < 4; ++j) {
     if constexpr (kPairs) {
       look_up_pairs(v[j], table, w[2 * j], w[2 * j + 1]);
@@ -59,7 +59,7 @@ void multiply_rows(const PackedWeight& weight, size_t first_panel, size_t n_pane
       continue;
     }
     Floats acc[kTokens];
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int t = 0; t < kTokens; ++t) acc[t] = set_floats(0);
     QuantArgs at = x;
     for_each_row_block<kPairs>(weight, panel, 0, x.n_blocks, table,
@@ -70,7 +70,7 @@ void multiply_rows(const PackedWeight& weight, size_t first_panel, size_t n_pane
                                  at.scales += kTokens;
                                  at.aux += kTokens;
                                });
-#pragma GCC unroll 16
+    ATELIER_UNROLL_LANES
     for (int t = 0; t < kTokens; ++t) store_floats(out + 16 * t, acc[t]);
   }
 }
@@ -86,7 +86,7 @@ void unpack_rows(const PackedWeight& weight, size_t panel, size_t first_block, s
   float* scales = out.scales;
   for_each_row_block<kPairs>(weight, panel, first_block, first_block + n_blocks, table,
                              [&](const Bytes(&w)[8], const Floats& scale) {
-#pragma GCC unroll 16
+                               ATELIER_UNROLL_LANES
                                for (int j = 0; j < 8; ++j, codes += 64)
                                  store_bytes(codes, kSigned ? subtract_bytes(w[j], format.zero_point) : w[j]);
                                store_floats(scales, scale);
