@@ -3,11 +3,12 @@
 #include <cmath>
 
 #include "models/blocks/attention_windows.h"
+#include "models/blocks/output.h"
+#include "models/blocks/precision.h"
 #include "models/blocks/totals.h"
 #include "models/config_reader.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
-#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace atelier {
@@ -154,9 +155,9 @@ class Gemma3 final : public Model {
   Gemma3(std::shared_ptr<const Checkpoint> checkpoint, Gemma3Config config)
       : checkpoint_(std::move(checkpoint)), config_(std::move(config)) {}
 
-  Status load() {
+  Status load(const LoadOptions& options) {
     const WeightTable table = gemma3_table(config_, weights_);
-    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_));
+    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_, options));
     ModelInfo& info = info_;
     info.architecture = "gemma3";
     info.n_layers = config_.n_layers;
@@ -184,20 +185,21 @@ class Gemma3 final : public Model {
     const Gemma3Config& c = config_;
     const size_t n_tokens = batch.tokens.size();
     Arena& arena = ctx.arena();
-    arena.reset();
-    const auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
-    const auto normed = arena.take_mat(n_tokens, c.d_model);
+    ctx.begin_pass(n_tokens);
+    auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
+    auto normed = arena.take_mat(n_tokens, c.d_model);
     const auto q = arena.take_mat(n_tokens, c.q_dim());
     const auto k = arena.take_mat(n_tokens, c.kv_dim());
     const auto v = arena.take_mat(n_tokens, c.kv_dim());
-    const auto attn_out = arena.take_mat(n_tokens, c.q_dim());
-    const auto gate = arena.take_mat(n_tokens, c.ffn_dim);
-    const auto up = arena.take_mat(n_tokens, c.ffn_dim);
+    auto attn_out = arena.take_mat(n_tokens, c.q_dim());
+    auto gate = arena.take_mat(n_tokens, c.ffn_dim);
+    auto up = arena.take_mat(n_tokens, c.ffn_dim);
     const MatView<float> q_heads(q.data, n_tokens * c.n_heads, c.head_dim);
     const MatView<float> k_heads(k.data, n_tokens * c.kv_heads, c.head_dim);
     const auto global =
         ops::rope_angles(ctx, batch.positions, {c.global_rope.frequencies, c.global_rope.scale});
     const auto local = ops::rope_angles(ctx, batch.positions, {c.local_rope.frequencies, c.local_rope.scale});
+    const ops::Activations kv_activations = key_value_activations(c.n_heads, c.kv_heads);
 
     embed(ctx, batch.tokens, x);
     for (size_t i = 0; i < c.n_layers; ++i) {
@@ -205,26 +207,31 @@ class Gemma3 final : public Model {
       const ops::AttentionShape shape = attention_shape(batch.kv_type, c.windows[i]);
       const ops::RopeAngles& angles = c.windows[i] == 0 ? global : local;
       ops::rms_norm(ctx, x, layer.attn_norm, c.norm_eps, normed);
-      ops::linear_group(ctx, normed, {{&layer.q, {}, q}, {&layer.k, {}, k}, {&layer.v, {}, v}});
+      ops::linear_group(
+          ctx, normed,
+          {{&layer.q, {}, q}, {&layer.k, {}, k, kv_activations}, {&layer.v, {}, v, kv_activations}});
       ops::rms_norm(ctx, q_heads, layer.q_norm, c.norm_eps, q_heads);
       ops::rms_norm(ctx, k_heads, layer.k_norm, c.norm_eps, k_heads);
       ops::rope(ctx, q, c.head_dim, angles, ops::RopePairs::kHalves);
       ops::rope(ctx, k, c.head_dim, angles, ops::RopePairs::kHalves);
       ops::kv_append(ctx, shape, k, v, batch.kv[i]);
       ops::attention(ctx, shape, q, {}, batch.kv[i], attn_out);
+      const bool is_last = i + 1 == c.n_layers;
+      if (is_last) keep_logit_rows(ctx, batch.logit_rows, {&x, &attn_out}, {&normed, &gate, &up});
       ops::linear(ctx, attn_out, layer.o, {}, normed);
       ops::rms_norm(ctx, normed, layer.post_attn_norm, c.norm_eps, normed);
       ops::add_rms_norm(ctx, x, normed, layer.ffn_norm, c.norm_eps, normed);
 
-      ops::linear_group(ctx, normed, {{&layer.gate, {}, gate}, {&layer.up, {}, up}});
+      const ops::Activations activations = ffn_activations(is_last);
+      ops::linear_group(ctx, normed,
+                        {{&layer.gate, {}, gate, activations}, {&layer.up, {}, up, activations}});
       ops::geglu_tanh(ctx, gate, up, gate);
-      ops::linear(ctx, gate, layer.down, {}, normed);
+      ops::linear(ctx, gate, layer.down, {}, normed, activations);
       ops::rms_norm(ctx, normed, layer.post_ffn_norm, c.norm_eps, normed);
       ops::add(ctx, x, normed);
     }
-    const auto last = ops::gather_rows(ctx, x, batch.logit_rows);
-    ops::rms_norm(ctx, last, weights_.norm, c.norm_eps, last);
-    ops::linear(ctx, last, weights_.head, {}, logits);
+    ops::rms_norm(ctx, x, weights_.norm, c.norm_eps, x);
+    output(ctx, batch, x, weights_.head, logits);
   }
 
  private:
@@ -294,10 +301,11 @@ WeightTable gemma3_table(const Gemma3Config& c, Gemma3Weights& weights) {
   return t;
 }
 
-Result<std::unique_ptr<Model>> load_gemma3(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::unique_ptr<Model>> load_gemma3(std::shared_ptr<const Checkpoint> checkpoint,
+                                           const LoadOptions& options) {
   ATELIER_TRY(Gemma3Config config, read_config(*checkpoint));
   auto model = std::make_unique<Gemma3>(std::move(checkpoint), std::move(config));
-  ATELIER_CHECK_OK(model->load());
+  ATELIER_CHECK_OK(model->load(options));
   return model;
 }
 

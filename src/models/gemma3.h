@@ -51,6 +51,7 @@ struct Gemma3Weights {
 // The tensors of the architecture, bound to `weights` (whose layers it sizes).
 WeightTable gemma3_table(const Gemma3Config& config, Gemma3Weights& weights);
 
-Result<std::unique_ptr<Model>> load_gemma3(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_gemma3(std::shared_ptr<const Checkpoint> checkpoint,
+                                           const LoadOptions& options);
 
 }  // namespace atelier

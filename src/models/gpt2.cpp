@@ -2,11 +2,12 @@
 
 #include <cmath>
 
+#include "models/blocks/output.h"
+#include "models/blocks/precision.h"
 #include "models/blocks/totals.h"
 #include "models/config_reader.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
-#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace atelier {
@@ -90,9 +91,9 @@ class Gpt2 final : public Model {
   Gpt2(std::shared_ptr<const Checkpoint> checkpoint, Gpt2Config config)
       : checkpoint_(std::move(checkpoint)), config_(std::move(config)) {}
 
-  Status load() {
+  Status load(const LoadOptions& options) {
     const WeightTable table = gpt2_table(config_, weights_);
-    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_));
+    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_, options));
     ModelInfo& info = info_;
     info.architecture = "gpt2";
     info.n_layers = config_.n_layers;
@@ -121,14 +122,14 @@ class Gpt2 final : public Model {
     const Gpt2Config& c = config_;
     const size_t n_tokens = batch.tokens.size();
     Arena& arena = ctx.arena();
-    arena.reset();
-    const auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
-    const auto normed = arena.take_mat(n_tokens, c.d_model);
+    ctx.begin_pass(n_tokens);
+    auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
+    auto normed = arena.take_mat(n_tokens, c.d_model);
     const auto q = arena.take_mat(n_tokens, c.d_model);
     const auto k = arena.take_mat(n_tokens, c.d_model);
     const auto v = arena.take_mat(n_tokens, c.d_model);
-    const auto attn_out = arena.take_mat(n_tokens, c.d_model);
-    const auto hidden = arena.take_mat(n_tokens, c.ffn_dim);
+    auto attn_out = arena.take_mat(n_tokens, c.d_model);
+    auto hidden = arena.take_mat(n_tokens, c.ffn_dim);
     const ops::AttentionShape shape = attention_shape(batch.kv_type);
 
     ops::embed(ctx, weights_.embedding, batch.tokens, x);
@@ -142,18 +143,20 @@ class Gpt2 final : public Model {
           {{&layer.q, layer.q_bias, q}, {&layer.k, layer.k_bias, k}, {&layer.v, layer.v_bias, v}});
       ops::kv_append(ctx, shape, k, v, batch.kv[i]);
       ops::attention(ctx, shape, q, {}, batch.kv[i], attn_out);
+      const bool is_last = i + 1 == c.n_layers;
+      if (is_last) keep_logit_rows(ctx, batch.logit_rows, {&x, &attn_out}, {&normed, &hidden});
       ops::linear(ctx, attn_out, layer.o, layer.o_bias, normed);
       ops::add(ctx, x, normed);
 
       ops::layer_norm(ctx, x, layer.ffn_norm, layer.ffn_norm_bias, c.norm_eps, normed);
-      ops::linear(ctx, normed, layer.up, layer.up_bias, hidden);
+      const ops::Activations activations = ffn_activations(is_last);
+      ops::linear(ctx, normed, layer.up, layer.up_bias, hidden, activations);
       ops::gelu_tanh(ctx, hidden, hidden);
-      ops::linear(ctx, hidden, layer.down, layer.down_bias, normed);
+      ops::linear(ctx, hidden, layer.down, layer.down_bias, normed, activations);
       ops::add(ctx, x, normed);
     }
-    const auto last = ops::gather_rows(ctx, x, batch.logit_rows);
-    ops::layer_norm(ctx, last, weights_.norm, weights_.norm_bias, c.norm_eps, last);
-    ops::linear(ctx, last, weights_.head, {}, logits);
+    ops::layer_norm(ctx, x, weights_.norm, weights_.norm_bias, c.norm_eps, x);
+    output(ctx, batch, x, weights_.head, logits);
   }
 
  private:
@@ -222,10 +225,11 @@ WeightTable gpt2_table(const Gpt2Config& c, Gpt2Weights& weights) {
   return t;
 }
 
-Result<std::unique_ptr<Model>> load_gpt2(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::unique_ptr<Model>> load_gpt2(std::shared_ptr<const Checkpoint> checkpoint,
+                                         const LoadOptions& options) {
   ATELIER_TRY(Gpt2Config config, read_config(*checkpoint));
   auto model = std::make_unique<Gpt2>(std::move(checkpoint), std::move(config));
-  ATELIER_CHECK_OK(model->load());
+  ATELIER_CHECK_OK(model->load(options));
   return model;
 }
 

@@ -43,6 +43,7 @@ struct Gpt2Weights {
 // The tensors of the architecture, bound to `weights` (whose layers it sizes).
 WeightTable gpt2_table(const Gpt2Config& config, Gpt2Weights& weights);
 
-Result<std::unique_ptr<Model>> load_gpt2(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_gpt2(std::shared_ptr<const Checkpoint> checkpoint,
+                                         const LoadOptions& options);
 
 }  // namespace atelier

@@ -5,12 +5,13 @@
 #include <cmath>
 
 #include "models/blocks/attention_windows.h"
+#include "models/blocks/output.h"
+#include "models/blocks/precision.h"
 #include "models/blocks/totals.h"
 #include "models/config_reader.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
 #include "ops/experts.h"
-#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace atelier {
@@ -149,10 +150,10 @@ class GptOss final : public Model {
   GptOss(std::shared_ptr<const Checkpoint> checkpoint, GptOssConfig config)
       : checkpoint_(std::move(checkpoint)), config_(std::move(config)) {}
 
-  Status load() {
+  Status load(const LoadOptions& options) {
     const GptOssConfig& c = config_;
     const WeightTable table = gpt_oss_table(c, weights_);
-    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_));
+    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_, options));
     ModelInfo& info = info_;
     info.architecture = "gpt-oss";
     info.n_layers = c.n_layers;
@@ -184,34 +185,37 @@ class GptOss final : public Model {
     const GptOssConfig& c = config_;
     const size_t n_tokens = batch.tokens.size();
     Arena& arena = ctx.arena();
-    arena.reset();
-    const auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
-    const auto normed = arena.take_mat(n_tokens, c.d_model);
+    ctx.begin_pass(n_tokens);
+    auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
+    auto normed = arena.take_mat(n_tokens, c.d_model);
     const auto q = arena.take_mat(n_tokens, c.q_dim());
     const auto k = arena.take_mat(n_tokens, c.kv_dim());
     const auto v = arena.take_mat(n_tokens, c.kv_dim());
-    const auto attn_out = arena.take_mat(n_tokens, c.q_dim());
+    auto attn_out = arena.take_mat(n_tokens, c.q_dim());
     const auto angles = ops::rope_angles(ctx, batch.positions, {c.rope.frequencies, c.rope.scale});
+    const ops::Activations kv_activations = key_value_activations(c.n_heads, c.kv_heads);
 
     ops::embed(ctx, weights_.embedding, batch.tokens, x);
     for (size_t i = 0; i < c.n_layers; ++i) {
       const GptOssLayer& layer = weights_.layers[i];
       const ops::AttentionShape shape = attention_shape(batch.kv_type, c.windows[i]);
       ops::rms_norm(ctx, x, layer.attn_norm, c.norm_eps, normed);
-      ops::linear_group(
-          ctx, normed,
-          {{&layer.q, layer.q_bias, q}, {&layer.k, layer.k_bias, k}, {&layer.v, layer.v_bias, v}});
+      ops::linear_group(ctx, normed,
+                        {{&layer.q, layer.q_bias, q},
+                         {&layer.k, layer.k_bias, k, kv_activations},
+                         {&layer.v, layer.v_bias, v, kv_activations}});
       ops::rope(ctx, q, c.head_dim, angles, ops::RopePairs::kHalves);
       ops::rope(ctx, k, c.head_dim, angles, ops::RopePairs::kHalves);
       ops::kv_append(ctx, shape, k, v, batch.kv[i]);
       ops::attention(ctx, shape, q, layer.sinks, batch.kv[i], attn_out);
+      const bool is_last = i + 1 == c.n_layers;
+      if (is_last) keep_logit_rows(ctx, batch.logit_rows, {&x, &attn_out}, {&normed});
       ops::linear(ctx, attn_out, layer.o, layer.o_bias, normed);
       ops::add_rms_norm(ctx, x, normed, layer.ffn_norm, c.norm_eps, normed);
-      add_mixture(ctx, layer, normed, x);
+      add_mixture(ctx, layer, normed, x, ffn_activations(is_last));
     }
-    const auto last = ops::gather_rows(ctx, x, batch.logit_rows);
-    ops::rms_norm(ctx, last, weights_.norm, c.norm_eps, last);
-    ops::linear(ctx, last, weights_.head, {}, logits);
+    ops::rms_norm(ctx, x, weights_.norm, c.norm_eps, x);
+    output(ctx, batch, x, weights_.head, logits);
   }
 
  private:
@@ -226,8 +230,8 @@ class GptOss final : public Model {
   }
 
   // x += what each token's experts make of it, by the router's weights. normed, x: [M, d_model].
-  void add_mixture(Context& ctx, const GptOssLayer& layer, MatView<const float> normed,
-                   MatView<float> x) const {
+  void add_mixture(Context& ctx, const GptOssLayer& layer, MatView<const float> normed, MatView<float> x,
+                   ops::Activations activations) const {
     const GptOssConfig& c = config_;
     Arena& arena = ctx.arena();
     const ArenaScope scope(arena);
@@ -244,9 +248,10 @@ class GptOss final : public Model {
     const ops::ExpertGroups experts = ops::group_by_expert(ctx, chosen, c.n_experts);
     const size_t n_groups = experts.groups.size();
     const auto jobs = arena.take<ops::ExpertJob>(2 * n_groups);
-    const auto job = [](const std::vector<Weight>& stack, std::span<const float> biases, uint32_t expert,
-                        std::span<const uint32_t> rows, MatView<float> out) {
-      return ops::ExpertJob{&stack[expert], biases.subspan(expert * out.cols, out.cols), rows, out};
+    const auto job = [&](const std::vector<Weight>& stack, std::span<const float> biases, uint32_t expert,
+                         std::span<const uint32_t> rows, MatView<float> out) {
+      return ops::ExpertJob{&stack[expert], biases.subspan(expert * out.cols, out.cols), rows, out,
+                            activations};
     };
     for (size_t g = 0; g < n_groups; ++g) {
       const ops::ExpertGroups::Group& group = experts.groups[g];
@@ -318,7 +323,7 @@ WeightTable gpt_oss_table(const GptOssConfig& c, GptOssWeights& weights) {
              names("post_attention_norm.weight", "post_attention_layernorm.weight", "mlp.norm.scale"),
              c.d_model);
     t.matrix(l.router, names("ffn_gate_inp.weight", "mlp.router.weight", "mlp.gate.weight"), c.n_experts,
-             c.d_model);
+             c.d_model, {.keep_format = true});
     t.vector(l.router_bias, names("ffn_gate_inp.bias", "mlp.router.bias", "mlp.gate.bias"), c.n_experts);
     t.expert_matrices(l.gate,
                       alternating("ffn_gate_exps.weight", 0, "mlp.experts.gate_up_proj", "mlp.mlp1_weight"),
@@ -342,10 +347,11 @@ WeightTable gpt_oss_table(const GptOssConfig& c, GptOssWeights& weights) {
   return t;
 }
 
-Result<std::unique_ptr<Model>> load_gpt_oss(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::unique_ptr<Model>> load_gpt_oss(std::shared_ptr<const Checkpoint> checkpoint,
+                                            const LoadOptions& options) {
   ATELIER_TRY(GptOssConfig config, read_config(*checkpoint));
   auto model = std::make_unique<GptOss>(std::move(checkpoint), std::move(config));
-  ATELIER_CHECK_OK(model->load());
+  ATELIER_CHECK_OK(model->load(options));
   return model;
 }
 

@@ -54,6 +54,7 @@ struct GptOssWeights {
 // The tensors of the architecture, bound to `weights` (whose layers it sizes).
 WeightTable gpt_oss_table(const GptOssConfig& config, GptOssWeights& weights);
 
-Result<std::unique_ptr<Model>> load_gpt_oss(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_gpt_oss(std::shared_ptr<const Checkpoint> checkpoint,
+                                            const LoadOptions& options);
 
 }  // namespace atelier

@@ -46,6 +46,7 @@ struct LlamaWeights {
 // The tensors of the architecture, bound to `weights` (whose layers it sizes).
 WeightTable llama_table(const LlamaConfig& config, LlamaWeights& weights);
 
-Result<std::unique_ptr<Model>> load_llama(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_llama(std::shared_ptr<const Checkpoint> checkpoint,
+                                          const LoadOptions& options);
 
 }  // namespace atelier

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "io/checkpoint.h"
 #include "kernels/kv_page.h"
+#include "models/load_options.h"
 #include "ops/attention.h"
 #include "ops/context.h"
 #include "text/tokenizer.h"
@@ -40,6 +41,11 @@ struct ModelInfo {
   uint64_t in_place_bytes = 0;   // of weights the fast path reads where the file is mapped
   // Bytes of weights that decoding one token reads, in compute layout.
   uint64_t bytes_per_token = 0;
+  uint64_t expert_bytes = 0;  // of all experts, in compute layout
+  double expert_share = 1;    // of which one token meets this part
+
+  // Bytes of weights that a pass of `n_tokens` reads on average where every expert is as likely as another.
+  double bytes_per_pass(size_t n_tokens) const;
 };
 
 // New tokens of several sequences, evaluated in one pass.
@@ -50,6 +56,9 @@ struct Batch {
   // kv[layer]: one entry per sequence, pages of that layer; rows of all entries partition [0, M).
   std::span<const std::span<const ops::AttentionSequence>> kv;
   KvType kv_type = KvType::kF16;  // how the pages hold keys and values
+  // Where somebody wants them: the final states that the output head reads, one row for each of logit_rows,
+  // [R, d_model]. No logits are computed then.
+  MatView<float> states{};
 };
 
 class Model {
@@ -69,7 +78,8 @@ class Model {
 // Reads the configuration, checks every tensor against the architecture's weight table and binds them; copies
 // nothing large. Errors: kUnsupported (architecture, format), kNotFound (tensor), kCorrupt (shape,
 // configuration).
-Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> checkpoint,
+                                          const LoadOptions& options = {});
 
 // Names of all architectures in the registry.
 std::vector<std::string_view> model_architectures();

@@ -3,11 +3,12 @@
 #include <cmath>
 
 #include "models/blocks/attention_windows.h"
+#include "models/blocks/output.h"
+#include "models/blocks/precision.h"
 #include "models/blocks/totals.h"
 #include "models/config_reader.h"
 #include "ops/attention.h"
 #include "ops/elementwise.h"
-#include "ops/gather.h"
 #include "ops/linear.h"
 
 namespace atelier {
@@ -104,9 +105,9 @@ class Qwen final : public Model {
   Qwen(std::shared_ptr<const Checkpoint> checkpoint, QwenConfig config)
       : checkpoint_(std::move(checkpoint)), config_(std::move(config)) {}
 
-  Status load() {
+  Status load(const LoadOptions& options) {
     const WeightTable table = qwen_table(config_, weights_);
-    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_));
+    ATELIER_CHECK_OK(table.load(*checkpoint_, owned_, options));
     ModelInfo& info = info_;
     info.architecture = checkpoint_->architecture();
     info.n_layers = config_.n_layers;
@@ -134,27 +135,29 @@ class Qwen final : public Model {
     const QwenConfig& c = config_;
     const size_t n_tokens = batch.tokens.size();
     Arena& arena = ctx.arena();
-    arena.reset();
-    const auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
-    const auto normed = arena.take_mat(n_tokens, c.d_model);
+    ctx.begin_pass(n_tokens);
+    auto x = arena.take_mat(n_tokens, c.d_model);  // the residual stream
+    auto normed = arena.take_mat(n_tokens, c.d_model);
     const auto q = arena.take_mat(n_tokens, c.q_dim());
     const auto k = arena.take_mat(n_tokens, c.kv_dim());
     const auto v = arena.take_mat(n_tokens, c.kv_dim());
-    const auto attn_out = arena.take_mat(n_tokens, c.q_dim());
-    const auto gate = arena.take_mat(n_tokens, c.ffn_dim);
-    const auto up = arena.take_mat(n_tokens, c.ffn_dim);
+    auto attn_out = arena.take_mat(n_tokens, c.q_dim());
+    auto gate = arena.take_mat(n_tokens, c.ffn_dim);
+    auto up = arena.take_mat(n_tokens, c.ffn_dim);
     const MatView<float> q_heads(q.data, n_tokens * c.n_heads, c.head_dim);
     const MatView<float> k_heads(k.data, n_tokens * c.kv_heads, c.head_dim);
     const auto angles = ops::rope_angles(ctx, batch.positions, {c.rope.frequencies, c.rope.scale});
+    const ops::Activations kv_activations = key_value_activations(c.n_heads, c.kv_heads);
 
     ops::embed(ctx, weights_.embedding, batch.tokens, x);
     for (size_t i = 0; i < c.n_layers; ++i) {
       const QwenLayer& layer = weights_.layers[i];
       const ops::AttentionShape shape = attention_shape(batch.kv_type, c.windows[i]);
       ops::rms_norm(ctx, x, layer.attn_norm, c.norm_eps, normed);
-      ops::linear_group(
-          ctx, normed,
-          {{&layer.q, layer.q_bias, q}, {&layer.k, layer.k_bias, k}, {&layer.v, layer.v_bias, v}});
+      ops::linear_group(ctx, normed,
+                        {{&layer.q, layer.q_bias, q},
+                         {&layer.k, layer.k_bias, k, kv_activations},
+                         {&layer.v, layer.v_bias, v, kv_activations}});
       if (c.qk_norm) {
         ops::rms_norm(ctx, q_heads, layer.q_norm, c.norm_eps, q_heads);
         ops::rms_norm(ctx, k_heads, layer.k_norm, c.norm_eps, k_heads);
@@ -163,17 +166,20 @@ class Qwen final : public Model {
       ops::rope(ctx, k, c.head_dim, angles, ops::RopePairs::kHalves);
       ops::kv_append(ctx, shape, k, v, batch.kv[i]);
       ops::attention(ctx, shape, q, {}, batch.kv[i], attn_out);
+      const bool is_last = i + 1 == c.n_layers;
+      if (is_last) keep_logit_rows(ctx, batch.logit_rows, {&x, &attn_out}, {&normed, &gate, &up});
       ops::linear(ctx, attn_out, layer.o, {}, normed);
       ops::add_rms_norm(ctx, x, normed, layer.ffn_norm, c.norm_eps, normed);
 
-      ops::linear_group(ctx, normed, {{&layer.gate, {}, gate}, {&layer.up, {}, up}});
+      const ops::Activations activations = ffn_activations(is_last);
+      ops::linear_group(ctx, normed,
+                        {{&layer.gate, {}, gate, activations}, {&layer.up, {}, up, activations}});
       ops::swiglu(ctx, gate, up, gate);
-      ops::linear(ctx, gate, layer.down, {}, normed);
+      ops::linear(ctx, gate, layer.down, {}, normed, activations);
       ops::add(ctx, x, normed);
     }
-    const auto last = ops::gather_rows(ctx, x, batch.logit_rows);
-    ops::rms_norm(ctx, last, weights_.norm, c.norm_eps, last);
-    ops::linear(ctx, last, weights_.head, {}, logits);
+    ops::rms_norm(ctx, x, weights_.norm, c.norm_eps, x);
+    output(ctx, batch, x, weights_.head, logits);
   }
 
  private:
@@ -232,10 +238,11 @@ WeightTable qwen_table(const QwenConfig& c, QwenWeights& weights) {
   return t;
 }
 
-Result<std::unique_ptr<Model>> load_qwen(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::unique_ptr<Model>> load_qwen(std::shared_ptr<const Checkpoint> checkpoint,
+                                         const LoadOptions& options) {
   ATELIER_TRY(QwenConfig config, read_config(*checkpoint));
   auto model = std::make_unique<Qwen>(std::move(checkpoint), std::move(config));
-  ATELIER_CHECK_OK(model->load());
+  ATELIER_CHECK_OK(model->load(options));
   return model;
 }
 

@@ -47,6 +47,7 @@ struct QwenWeights {
 // The tensors of the architecture, bound to `weights` (whose layers it sizes).
 WeightTable qwen_table(const QwenConfig& config, QwenWeights& weights);
 
-Result<std::unique_ptr<Model>> load_qwen(std::shared_ptr<const Checkpoint> checkpoint);
+Result<std::unique_ptr<Model>> load_qwen(std::shared_ptr<const Checkpoint> checkpoint,
+                                         const LoadOptions& options);
 
 }  // namespace atelier

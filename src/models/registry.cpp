@@ -30,9 +30,11 @@ std::vector<std::string_view> model_architectures() {
   return names;
 }
 
-Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> checkpoint) {
+Result<std::unique_ptr<Model>> load_model(std::shared_ptr<const Checkpoint> checkpoint,
+                                          const LoadOptions& options) {
   for (const Architecture& architecture : kArchitectures)
-    if (architecture.name == checkpoint->architecture()) return architecture.load(std::move(checkpoint));
+    if (architecture.name == checkpoint->architecture())
+      return architecture.load(std::move(checkpoint), options);
   return fail(ErrorCode::kUnsupported, "{}: architecture: expected one of {}, found '{}'",
               checkpoint->path().string(), fmt::join(model_architectures(), ", "),
               checkpoint->architecture());

@@ -14,7 +14,7 @@ struct SynthArchitecture;
 
 struct Architecture {
   std::string_view name;  // value of general.architecture or model_type
-  Result<std::unique_ptr<Model>> (*load)(std::shared_ptr<const Checkpoint>);
+  Result<std::unique_ptr<Model>> (*load)(std::shared_ptr<const Checkpoint>, const LoadOptions&);
   const SynthArchitecture& (
       *synth)();  // how random checkpoints of it are made; null: not at all, or under another name
 };

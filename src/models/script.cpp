@@ -20,35 +20,42 @@ class ScriptedModel final : public Model {
   const ModelInfo& info() const override { return info_; }
   void pack(ThreadPool&) override {}
 
-  // One token more of the turn when the pass continues with the token said last, else the start of the next
-  // turn: somebody has put a prompt in between.
+  // A pass whose rows all ask for logits, and which begins with what was said last, goes on with the turn;
+  // where it goes on with something else (a wrong guess), what comes out does not matter. Any other pass that
+  // asks for logits is a prompt, after which the next turn begins.
   void forward(Context&, const Batch& batch, MatView<float> logits) const override {
+    if (batch.logit_rows.empty()) return;
+    const size_t first = static_cast<size_t>(batch.positions[0]);
+    const bool continues = started_ && batch.logit_rows.size() == batch.tokens.size() &&
+                           first > prompt_end_ && batch.tokens[0] == said(first - prompt_end_ - 1);
+    if (!continues) {
+      turn_ = started_ ? turn_ + 1 : 0;
+      started_ = true;
+      prompt_end_ = static_cast<size_t>(batch.positions[batch.logit_rows.back()]);
+    }
     for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
-      const bool continues = started_ && batch.tokens.size() == 1 && batch.tokens[0] == said_;
-      if (!continues) {
-        turn_ = started_ ? turn_ + 1 : 0;
-        started_ = true;
-        next_ = 0;
-      }
-      const std::vector<TokenId>* turn = turn_ < turns_.size() ? &turns_[turn_] : nullptr;
-      said_ = turn != nullptr && next_ < turn->size() ? (*turn)[next_] : after_;
-      ++next_;
+      const auto position = static_cast<size_t>(batch.positions[batch.logit_rows[i]]);
+      const TokenId next = position >= prompt_end_ ? said(position - prompt_end_) : after_;
       // Far enough apart that no temperature up to 2 ever draws another token.
       constexpr float kCertain = 100.0f;
       std::ranges::fill(logits.row(i), 0.0f);
-      logits.row(i)[static_cast<size_t>(said_)] = kCertain;
+      logits.row(i)[static_cast<size_t>(next)] = kCertain;
     }
   }
 
  private:
+  TokenId said(size_t index) const {
+    if (turn_ >= turns_.size() || index >= turns_[turn_].size()) return after_;
+    return turns_[turn_][index];
+  }
+
   ModelInfo info_;
   std::vector<std::vector<TokenId>> turns_;
   TokenId after_;
   // Where the script is read; one generation at a time, as one reader reads a script.
   mutable bool started_ = false;
   mutable size_t turn_ = 0;
-  mutable size_t next_ = 0;
-  mutable TokenId said_ = 0;
+  mutable size_t prompt_end_ = 0;  // position of the token that the turn follows
 };
 
 Result<std::vector<TokenId>> read_turn(const nlohmann::json& turn, size_t index, const Tokenizer& tokenizer) {

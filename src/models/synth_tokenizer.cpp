@@ -4,6 +4,7 @@
 #include <array>
 #include <nlohmann/json.hpp>
 
+#include "base/utf8.h"
 #include "io/gguf_writer.h"
 #include "io/json_text.h"
 #include "text/byte_alphabet.h"
@@ -17,15 +18,6 @@ using nlohmann::json;
 
 // tokenizer.ggml.token_type
 constexpr int32_t kNormal = 1, kControl = 3, kUserDefined = 4, kUnused = 5;
-
-void append_utf8(char32_t c, std::string& out) {  // the byte alphabet ends below U+0800
-  if (c < 0x80) {
-    out.push_back(static_cast<char>(c));
-    return;
-  }
-  out.push_back(static_cast<char>(0xC0 | c >> 6));
-  out.push_back(static_cast<char>(0x80 | (c & 0x3F)));
-}
 
 // The 256 characters of the byte alphabet, by byte.
 std::array<std::string, 256> byte_tokens() {

@@ -5,6 +5,7 @@
 
 #include "base/checked.h"
 #include "formats/decode.h"
+#include "formats/fp8.h"
 
 namespace atelier {
 namespace {
@@ -29,9 +30,11 @@ struct StoredRows {
   const std::byte* scales = nullptr;
   size_t row_bytes = 0;
   size_t scale_row_bytes = 0;
+  uint64_t rows_per_scale = 1;
 
   EncodedRow row(uint64_t r) const {
-    return {data + r * row_bytes, scales == nullptr ? nullptr : scales + r * scale_row_bytes};
+    return {data + r * row_bytes,
+            scales == nullptr ? nullptr : scales + r / rows_per_scale * scale_row_bytes};
   }
 };
 
@@ -46,18 +49,51 @@ tl::unexpected<Error> no_such_tensor(const WeightSpec& spec, Dialect dialect) {
 }
 
 Status check_weight_format(const TensorView& tensor) {
-  // FP8 comes with a tensor of scales that none of today's architectures names.
+  // FP8 comes with a tensor of scales, which only matrices have: find_f8.
   if (dtype_info(tensor.dtype).is_weight && tensor.dtype != DType::kF8E4M3) return {};
   return fail(ErrorCode::kUnsupported, "tensor {}: expected a weight format, found {}", tensor.name,
               dtype_info(tensor.dtype).name);
 }
 
+// FP8 as DeepSeek and Qwen publish it: NAME_scale_inv holds one scale for each 128 × 128 tile, the last of
+// them ragged, as F32 or BF16.
+Result<StoredRows> find_f8(const WeightSpec& spec, const TensorView& tensor, const Checkpoint& checkpoint,
+                           std::vector<RawBuffer>& owned) {
+  constexpr std::string_view kSuffix = "_scale_inv";
+  const std::string name = std::string(tensor.name) + std::string(kSuffix);
+  if (spec.is_stacked() || spec.is_transposed(checkpoint.dialect()))
+    return fail(ErrorCode::kUnsupported, "tensor {}: expected F32, F16 or BF16, found F8_E4M3", tensor.name);
+  const Shape want = {ceil_div(tensor.shape[0], uint64_t{kF8TileCols}),
+                      ceil_div(tensor.shape[1], uint64_t{kF8TileCols})};
+  const TensorView* scales = checkpoint.find(name);
+  if (scales == nullptr)
+    return fail(ErrorCode::kNotFound, "tensor {}: expected shape {}, found no such tensor", name,
+                want.to_string());
+  if (scales->shape != want || (scales->dtype != DType::kF32 && scales->dtype != DType::kBF16))
+    return fail(ErrorCode::kCorrupt, "tensor {}: expected F32 or BF16 {}, found {} {}", name,
+                want.to_string(), dtype_info(scales->dtype).name, scales->shape.to_string());
+  std::vector<float> values(want.elems());
+  decode_row(scales->dtype, scales->bytes, values);
+  const RawBuffer& kept = owned.emplace_back(values.size() * sizeof(float));
+  std::memcpy(kept.data(), values.data(), values.size() * sizeof(float));
+  return StoredRows{.dtype = DType::kF8E4M3,
+                    .data = tensor.bytes.data(),
+                    .scales = kept.data(),
+                    .row_bytes = tensor.shape[1],
+                    .scale_row_bytes = want[1] * sizeof(float),
+                    .rows_per_scale = kF8TileCols};
+}
+
 // The published tensor behind `spec`, seen as rows of as many elements as it has columns.
-Result<StoredRows> find_matrix(const WeightSpec& spec, const TensorView& tensor, Dialect dialect) {
+Result<StoredRows> find_matrix(const WeightSpec& spec, const TensorView& tensor, const Checkpoint& checkpoint,
+                               std::vector<RawBuffer>& owned) {
+  const Dialect dialect = checkpoint.dialect();
   if (tensor.shape != spec.published_shape(dialect)) return wrong_shape(spec, tensor, dialect);
+  if (tensor.dtype == DType::kF8E4M3) return find_f8(spec, tensor, checkpoint, owned);
   ATELIER_CHECK_OK(check_weight_format(tensor));
-  return StoredRows{tensor.dtype, tensor.bytes.data(), nullptr, *row_bytes(tensor.dtype, tensor.shape.cols()),
-                    0};
+  return StoredRows{.dtype = tensor.dtype,
+                    .data = tensor.bytes.data(),
+                    .row_bytes = *row_bytes(tensor.dtype, tensor.shape.cols())};
 }
 
 Result<StoredRows> find_split_mxfp4(const WeightSpec& spec, const SplitMxfp4& split, Dialect dialect) {
@@ -72,8 +108,11 @@ Result<StoredRows> find_split_mxfp4(const WeightSpec& spec, const SplitMxfp4& sp
       return fail(ErrorCode::kCorrupt, "tensor {}: expected U8 {}, found {} {}", tensor->name,
                   want.to_string(), dtype_info(tensor->dtype).name, tensor->shape.to_string());
   }
-  return StoredRows{DType::kMXFP4, split.blocks->bytes.data(), split.scales->bytes.data(), spec.cols / 2,
-                    blocks};
+  return StoredRows{.dtype = DType::kMXFP4,
+                    .data = split.blocks->bytes.data(),
+                    .scales = split.scales->bytes.data(),
+                    .row_bytes = spec.cols / 2,
+                    .scale_row_bytes = blocks};
 }
 
 // Row i of a head in half order stands at this row when the file keeps rotary pairs adjacent.
@@ -141,8 +180,8 @@ Status load_matrix(const Checkpoint& checkpoint, const WeightSpec& spec, std::ve
     if (spec.presence() == Presence::kOptional) return {};
     return no_such_tensor(spec, dialect);
   }
-  ATELIER_TRY(const StoredRows stored,
-              whole != nullptr ? find_matrix(spec, *whole, dialect) : find_split_mxfp4(spec, split, dialect));
+  ATELIER_TRY(const StoredRows stored, whole != nullptr ? find_matrix(spec, *whole, checkpoint, owned)
+                                                        : find_split_mxfp4(spec, split, dialect));
   const auto bind = [&](uint64_t expert) -> Result<Weight> {
     if (whole != nullptr && spec.is_transposed(dialect))
       return bind_transposed(stored, spec, dialect, expert, owned);
@@ -158,6 +197,16 @@ Status load_matrix(const Checkpoint& checkpoint, const WeightSpec& spec, std::ve
     spec.expert_weights->push_back(std::move(weight));
   }
   return {};
+}
+
+void pack_as_q8(const WeightSpec& spec) {
+  if (spec.is_vector() || spec.matrix_options.keep_format) return;
+  const auto mark = [](Weight& weight) {
+    const bool plain = dtype_info(weight.dtype()).block_elems == 1 && weight.dtype() != DType::kF8E4M3;
+    if (plain && !weight.empty() && row_bytes(DType::kQ8_0, weight.cols())) weight.pack_as(DType::kQ8_0);
+  };
+  if (spec.kind == WeightSpec::Kind::kMatrix) return mark(*spec.weight);
+  for (Weight& expert : *spec.expert_weights) mark(expert);
 }
 
 Status load_vector(const Checkpoint& checkpoint, const WeightSpec& spec) {
@@ -274,7 +323,8 @@ void WeightTable::expert_vectors(std::vector<float>& values, Sources sources, ui
   spec.values = &values;
 }
 
-Status WeightTable::load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const {
+Status WeightTable::load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned,
+                         const LoadOptions& options) const {
   for (const WeightSpec& spec : specs_) {
     if (spec.sources.in(checkpoint.dialect()).name.empty()) {
       if (spec.presence() == Presence::kOptional) continue;
@@ -283,6 +333,7 @@ Status WeightTable::load(const Checkpoint& checkpoint, std::vector<RawBuffer>& o
                   dialect_name(checkpoint.dialect()), spec.sources.gguf.name);
     }
     ATELIER_CHECK_OK(spec.is_vector() ? load_vector(checkpoint, spec) : load_matrix(checkpoint, spec, owned));
+    if (options.dense == DenseWeights::kQ8) pack_as_q8(spec);
   }
   return {};
 }

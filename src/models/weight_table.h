@@ -11,6 +11,7 @@
 #include "base/buffer.h"
 #include "base/result.h"
 #include "io/checkpoint.h"
+#include "models/load_options.h"
 #include "ops/weight.h"
 
 namespace atelier {
@@ -54,6 +55,7 @@ struct MatrixOptions {
   // HF publishes [cols, rows] (GPT-2's Conv1D, gpt-oss's experts where they are not MXFP4): turned round on
   // loading. Source then counts columns of the published tensor.
   bool transposed = false;
+  bool keep_format = false;  // whatever LoadOptions say
   bool streamed = true;  // false: an embedding, of which a token reads one row; such a matrix is not packed
 };
 
@@ -106,7 +108,8 @@ class WeightTable {
 
   // Binds every entry to its tensor. Memory for turned-round matrices is kept in `owned`, which must live as
   // long as the weights. Errors name the tensor, the expected and the found shape or format.
-  Status load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned) const;
+  Status load(const Checkpoint& checkpoint, std::vector<RawBuffer>& owned,
+              const LoadOptions& options = {}) const;
 
  private:
   WeightSpec& add(WeightSpec::Kind kind, Sources sources, uint64_t n_experts, uint64_t rows, uint64_t cols);

@@ -63,6 +63,27 @@ TEST(RopeScaling, Llama3BlendsByWavelength) {
   EXPECT_NEAR(f[1], (1 - smooth) * plain[1] / 8 + smooth * plain[1], 1e-12);
 }
 
+TEST(RopeScaling, DivisorsOfTheFormulaGiveItsBits) {
+  const std::vector<double> plain = rope_frequencies(500000, 128);
+  std::vector<double> want = plain;
+  scale_llama3(want, {.factor = 32});
+  std::vector<float> divisors;
+  for (size_t i = 0; i < want.size(); ++i)  // with a converter's rounding errors
+    divisors.push_back(static_cast<float>(plain[i] / want[i]) * (want[i] == plain[i] ? 1.0f : 1 - 1e-6f));
+  divisors.back() = 32;
+  std::vector<double> found = plain;
+  ASSERT_TRUE(divide_frequencies(found, divisors));
+  EXPECT_EQ(found, want);
+
+  // Any other divisors are taken as they are.
+  divisors[40] *= 1.001f;
+  found = plain;
+  ASSERT_TRUE(divide_frequencies(found, divisors));
+  for (size_t i = 0; i < plain.size(); ++i) EXPECT_EQ(found[i], plain[i] / double{divisors[i]}) << i;
+  divisors[3] = 0;
+  EXPECT_FALSE(divide_frequencies(found, divisors));
+}
+
 TEST(RopeScaling, ConfigJsonInEverySpelling) {
   const json yarn = {{"rope_type", "yarn"},
                      {"factor", 32.0},

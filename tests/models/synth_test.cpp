@@ -130,6 +130,24 @@ TEST_F(SynthTest, DialectsAndExactFormatsHoldTheSameWeights) {
   }
 }
 
+// Conv1D's files hold every matrix turned round, q, k and v in one.
+TEST_F(SynthTest, Gpt2HoldsTheSameWeightsTurnedRound) {
+  const auto variant = [&](Dialect dialect, SynthFormat format) {
+    SynthOptions options = small("gpt2");
+    options.dialect = dialect;
+    options.format = format;
+    return run(write(options, fmt::format("gpt2-{}-{}", dialect_name(dialect), static_cast<int>(format))));
+  };
+  const Matrix upright = variant(Dialect::kGguf, SynthFormat::kF32);
+  EXPECT_GT(testing::deviation(upright), 1);
+  EXPECT_EQ(variant(Dialect::kHf, SynthFormat::kF32).values, upright.values);
+  EXPECT_EQ(variant(Dialect::kGguf, SynthFormat::kQ8_0).values, upright.values);
+  SynthOptions options = small("gpt2");
+  options.dialect = Dialect::kOriginal;
+  options.out = folder_ / "original";
+  ASSERT_FALSE(synthesize(options));
+}
+
 TEST_F(SynthTest, BytesDependOnTheSeedAndNotOnThreads) {
   SynthOptions options = small("gpt-oss");
   options.n_threads = 1;
@@ -156,12 +174,31 @@ TEST_F(SynthTest, PresetsHaveTheirPublishersShapes) {
     const ModelInfo& info = (*model)->info();
     EXPECT_EQ(info.n_layers, preset == "20b" ? 24u : 36u);
     EXPECT_EQ(info.context_length, 131072u);
+    // Four experts, all of which a token meets.
+    EXPECT_EQ(info.expert_share, 1.0);
+    EXPECT_EQ(info.bytes_per_pass(8), static_cast<double>(info.bytes_per_token));
     for (size_t i = 0; i < info.n_layers; ++i) {
       EXPECT_EQ(info.cache[i].window, i % 2 == 0 ? 128u : 0u);
       EXPECT_EQ(info.cache[i].geometry.kv_heads, 8u);
       EXPECT_EQ(info.cache[i].geometry.k_dim, 64u);
     }
   }
+}
+
+// A token meets 4 of 16 experts; two miss a quarter of three quarters each; many meet all.
+TEST_F(SynthTest, PassesReadTheExpertsTheirTokensMeet) {
+  SynthOptions options = small("gpt-oss");
+  options.overrides.n_experts = 16;
+  const auto model = testing::open_model(write(options, "experts"));
+  ASSERT_TRUE(model) << model.error().message;
+  const ModelInfo& info = (*model)->info();
+  ASSERT_EQ(info.expert_share, 0.25);
+  const auto experts = static_cast<double>(info.expert_bytes),
+             one = static_cast<double>(info.bytes_per_token);
+  EXPECT_GT(experts, 0);
+  EXPECT_EQ(info.bytes_per_pass(1), one);
+  EXPECT_NEAR(info.bytes_per_pass(2), one + experts * 3 / 16, 1);
+  EXPECT_NEAR(info.bytes_per_pass(1000), one + experts * 3 / 4, 1);
 }
 
 TEST_F(SynthTest, GeneratedTokenizersRoundTrip) {

@@ -96,6 +96,28 @@ void scale_llama3(std::vector<double>& frequencies, const Llama3Scaling& scaling
   }
 }
 
+Status divide_frequencies(std::vector<double>& frequencies, std::span<const float> divisors) {
+  double factor = 1;
+  for (const float divisor : divisors) {
+    if (!(divisor > 0) || !std::isfinite(divisor))
+      return fail(ErrorCode::kCorrupt, "tensor rope_freqs.weight: expected positive numbers, found {}",
+                  divisor);
+    factor = std::max(factor, static_cast<double>(divisor));
+  }
+  std::vector<double> by_formula = frequencies;
+  scale_llama3(by_formula, {.factor = factor});
+  // Converters compute the blend in float32, where its errors grow to factor · 1e-6 at most.
+  constexpr double kRounding = 1e-5;
+  bool is_formula = factor > 1;
+  for (size_t i = 0; i < divisors.size(); ++i) {
+    const double divided = frequencies[i] / static_cast<double>(divisors[i]);
+    is_formula = is_formula && std::abs(divided / by_formula[i] - 1) <= kRounding;
+    frequencies[i] = divided;
+  }
+  if (is_formula) frequencies = std::move(by_formula);
+  return {};
+}
+
 void scale_yarn(std::vector<double>& frequencies, double base, const YarnScaling& scaling) {
   const double rotary_dim = 2.0 * static_cast<double>(frequencies.size());
   double low = pair_index_of(scaling.beta_fast, scaling.original_context, base, rotary_dim);

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <optional>
+#include <span>
 #include <vector>
 
 #include "base/result.h"
@@ -23,6 +24,11 @@ struct Llama3Scaling {
   double original_context = 8192;
 };
 void scale_llama3(std::vector<double>& frequencies, const Llama3Scaling& scaling);
+// The same as GGUF files publish it: one float32 divisor per pair, `rope_freqs.weight`. Divisors that are the
+// formula's, with Meta's bounds and a factor of their own, up to rounding give way to the formula: the
+// frequencies are then those of the other dialects to the bit. Errors: kCorrupt for a divisor that is not
+// positive.
+Status divide_frequencies(std::vector<double>& frequencies, std::span<const float> divisors);
 
 // YaRN (arXiv 2309.00071, as in openai/gpt-oss, gpt_oss/torch/model.py, RotaryEmbedding): frequencies that
 // turn more than beta_fast times within the original context stay, those that turn less than beta_slow times

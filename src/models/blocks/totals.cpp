@@ -1,6 +1,7 @@
 #include "models/blocks/totals.h"
 
 #include <algorithm>
+#include <cmath>
 #include <nlohmann/json.hpp>
 
 #include "models/config_reader.h"
@@ -61,16 +62,25 @@ void add_totals(const WeightTable& table, const Checkpoint& checkpoint, ModelInf
         info.n_params += elems;
         info.n_active_params += share(elems);
         info.bytes_per_token += share(streamed);
+        info.expert_bytes += streamed;
         break;
       }
     }
   }
+  info.expert_share = active_share;
   info.weight_bytes = checkpoint.total_tensor_bytes();
+}
+
+double ModelInfo::bytes_per_pass(size_t n_tokens) const {
+  const double missed = std::pow(1 - expert_share, static_cast<double>(n_tokens));  // share no token meets
+  return static_cast<double>(bytes_per_token) +
+         static_cast<double>(expert_bytes) * (1 - missed - expert_share);
 }
 
 void tie_head(const Weight& embedding, Weight& head, ModelInfo& info) {
   if (!head.empty()) return;
   head = Weight(embedding.source());
+  head.pack_as(embedding.packed_dtype());
   info.n_active_params += head.rows() * head.cols();
   info.packed_bytes += head.packed_bytes();
   info.in_place_bytes += head.in_place_bytes();
