@@ -143,6 +143,13 @@ class ChatmlDialect final : public Dialect {
     return stops;
   }
 
+  std::optional<TurnSyntax> turn_syntax(const ParserOptions&) const override {
+    return TurnSyntax{.call_open = "<tool_call>\n",
+                      .call_close = "\n</tool_call>",
+                      .between_calls = "\n",
+                      .arguments_key = "arguments"};
+  }
+
   std::unique_ptr<Parser> new_parser(const ParserOptions& options) const override {
     std::vector<TokenId> stops = stop_tokens();
     stops.push_back(ids_.im_start);  // another turn began without an end of this one
@@ -173,6 +180,11 @@ class ChatmlDialect final : public Dialect {
   }
 
   void append_assistant(Prompt& prompt, const Message& message) const {
+    if (message.sampled) {
+      prompt.control(ids_.im_start).piece("assistant\n").ids(without_stops(*message.sampled, stop_tokens()));
+      prompt.control(ids_.im_end).text("\n");
+      return;
+    }
     if (message.tool_calls.empty()) return append(prompt, "assistant", message.preamble + message.content);
     prompt.control(ids_.im_start).text("assistant");
     const std::string said = message.preamble + message.content;

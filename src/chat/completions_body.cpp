@@ -102,14 +102,9 @@ Status read_tool_result(const Json& value, const std::string& path, const Conver
   ATELIER_TRY(message.tool_call_id, optional_string(value, "tool_call_id", path));
   ATELIER_TRY(message.tool_name, optional_string(value, "name", path));
   if (!message.tool_name.empty()) return {};
-  // The latest call with this id; without an id, the latest call.
-  for (size_t i = so_far.messages.size(); i-- > 0;) {
-    const auto& calls = so_far.messages[i].tool_calls;
-    for (size_t k = calls.size(); k-- > 0;) {
-      if (!message.tool_call_id.empty() && calls[k].id != message.tool_call_id) continue;
-      message.tool_name = calls[k].name;
-      return {};
-    }
+  if (const ToolCall* call = find_call(so_far, message.tool_call_id)) {
+    message.tool_name = call->name;
+    return {};
   }
   return wrong_word(path + ".tool_call_id", "the id of an earlier tool call", message.tool_call_id);
 }
@@ -167,6 +162,15 @@ void add_builtin(BuiltinTool tool, Conversation& conversation) {
   if (std::ranges::find(tools, tool) == tools.end()) tools.push_back(tool);
 }
 
+// Names stand in headers and in JSON unescaped, so they must not look like anything else.
+bool is_tool_name(std::string_view name) {
+  constexpr size_t kMaxNameBytes = 128;
+  return !name.empty() && name.size() <= kMaxNameBytes && std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
+           c == '-' || c == '.';
+  });
+}
+
 Status read_tool(const Json& value, const std::string& path, Conversation& conversation) {
   if (!value.is_object()) return wrong_type(path, "an object", &value);
   ATELIER_TRY(const std::string type, required_string(value, "type", path));
@@ -180,19 +184,15 @@ Status read_tool(const Json& value, const std::string& path, Conversation& conve
   if (!function || !function->is_object()) return wrong_type(path + ".function", "an object", function);
   FunctionTool tool;
   ATELIER_TRY(tool.name, required_string(*function, "name", path + ".function"));
-  if (tool.name.empty()) return wrong_word(path + ".function.name", "a name", tool.name);
   ATELIER_TRY(tool.description, optional_string(*function, "description", path + ".function"));
   ATELIER_TRY(tool.parameters, schema_text(*function, "parameters", path + ".function"));
-  conversation.tools.push_back(std::move(tool));
-  return {};
+  return add_tool(conversation, std::move(tool), path + ".function");
 }
 
 Status read_tools(const Json& body, Conversation& conversation) {
   const Json* tools = member(body, "tools");
   if (absent(tools)) return {};
   if (!tools->is_array()) return wrong_type("tools", "an array", tools);
-  if (tools->size() > kMaxTools)
-    return fail(ErrorCode::kLimit, "tools: expected at most {}, found {}", kMaxTools, tools->size());
   for (size_t i = 0; i < tools->size(); ++i)
     ATELIER_CHECK_OK(read_tool((*tools)[i], fmt::format("tools[{}]", i), conversation));
   return {};
@@ -201,31 +201,40 @@ Status read_tools(const Json& body, Conversation& conversation) {
 Status read_tool_choice(const Json& body, Conversation& conversation) {
   const Json* choice = member(body, "tool_choice");
   if (absent(choice)) return {};
-  ToolChoice& out = conversation.tool_choice;
   if (choice->is_string()) {
     const std::string& word = choice->get_ref<const std::string&>();
-    if (word == "auto")
-      out.kind = ToolChoice::Kind::kAuto;
-    else if (word == "none")
-      out.kind = ToolChoice::Kind::kNone;
-    else if (word == "required")
-      out.kind = ToolChoice::Kind::kRequired;
-    else
-      return wrong_word("tool_choice", "auto, none, required or a function", word);
-    return {};
+    for (const auto& [name, kind] :
+         {std::pair("auto", ToolChoice::Kind::kAuto), std::pair("none", ToolChoice::Kind::kNone),
+          std::pair("required", ToolChoice::Kind::kRequired)})
+      if (word == name) return choose_tool(conversation, {kind, {}}, "tool_choice");
+    return wrong_word("tool_choice", "auto, none, required or a function", word);
   }
   const Json* function = member(*choice, "function");
   if (!function) return wrong_type("tool_choice.function", "an object", function);
-  out.kind = ToolChoice::Kind::kFunction;
-  ATELIER_TRY(out.name, required_string(*function, "name", "tool_choice.function"));
-  const bool declared = std::ranges::any_of(conversation.tools,
-                                            [&](const FunctionTool& tool) { return tool.name == out.name; });
-  return declared ? Status{}
-                  : wrong_word("tool_choice.function.name", "the name of a declared tool", out.name);
+  ATELIER_TRY(std::string name, required_string(*function, "name", "tool_choice.function"));
+  return choose_tool(conversation, {ToolChoice::Kind::kFunction, std::move(name)},
+                     "tool_choice.function.name");
+}
+
+// Extensions of ours: {"type": "regex", "regex": "…"} and {"type": "grammar", "grammar": "… in GBNF"}, and
+// the same members of the body itself.
+Result<bool> read_text_format(const Json& object, std::string_view path, ResponseFormat& out) {
+  for (const auto& [name, kind] : {std::pair("regex", ResponseFormat::Kind::kRegex),
+                                   std::pair("grammar", ResponseFormat::Kind::kGrammar)}) {
+    ATELIER_TRY(std::string text, optional_string(object, name, path));
+    if (text.empty()) continue;
+    out = {.kind = kind, .schema = std::move(text)};
+    return true;
+  }
+  return false;
 }
 
 Status read_response_format(const Json& body, Conversation& conversation) {
   const Json* format = member(body, "response_format");
+  ATELIER_TRY(const bool beside, read_text_format(body, "body", conversation.response_format));
+  if (beside && !absent(format))
+    return fail(ErrorCode::kInvalidArgument,
+                "response_format: expected none beside a regular expression or grammar, found one");
   if (absent(format)) return {};
   ATELIER_TRY(const std::string type, required_string(*format, "type", "response_format"));
   ResponseFormat& out = conversation.response_format;
@@ -234,8 +243,14 @@ Status read_response_format(const Json& body, Conversation& conversation) {
     out.kind = ResponseFormat::Kind::kJsonObject;
     return {};
   }
+  if (type == "regex" || type == "grammar") {
+    ATELIER_TRY(const bool found, read_text_format(*format, "response_format", out));
+    if (!found || (out.kind == ResponseFormat::Kind::kRegex) != (type == "regex"))
+      return wrong_type("response_format." + type, "a string", member(*format, type.c_str()));
+    return {};
+  }
   if (type != "json_schema")
-    return wrong_word("response_format.type", "text, json_object or json_schema", type);
+    return wrong_word("response_format.type", "text, json_object, json_schema, regex or grammar", type);
   const std::string path = "response_format.json_schema";
   const Json* schema = member(*format, "json_schema");
   if (!schema || !schema->is_object()) return wrong_type(path, "an object", schema);
@@ -261,12 +276,27 @@ Status read_effort(const Json& object, std::string_view path, Conversation& conv
   return {};
 }
 
+// What is left when the arguments that mean something to every dialect are taken out.
+Status keep_template_arguments(const Json& arguments, Conversation& conversation) {
+  constexpr std::string_view kTaken[] = {"reasoning_effort", "builtin_tools", "conversation_start_date"};
+  Json rest = Json::object();
+  for (const auto& [name, value] : arguments.items())
+    if (std::ranges::find(kTaken, name) == std::end(kTaken)) rest[name] = value;
+  if (rest.empty()) return {};
+  conversation.template_arguments = compact_json(rest);
+  if (conversation.template_arguments.size() > kMaxSchemaBytes)
+    return fail(ErrorCode::kLimit, "chat_template_kwargs: expected at most {} bytes, found {}",
+                kMaxSchemaBytes, conversation.template_arguments.size());
+  return {};
+}
+
 Status read_template_arguments(const Json& body, Conversation& conversation) {
   const std::string path = "chat_template_kwargs";
   const Json* arguments = member(body, path.c_str());
   if (absent(arguments)) return {};
   if (!arguments->is_object()) return wrong_type(path, "an object", arguments);
   ATELIER_CHECK_OK(read_effort(*arguments, path, conversation));
+  ATELIER_CHECK_OK(keep_template_arguments(*arguments, conversation));
   ATELIER_TRY(conversation.date, optional_string(*arguments, "conversation_start_date", path));
   const Json* builtins = member(*arguments, "builtin_tools");
   if (absent(builtins)) return {};
@@ -285,6 +315,40 @@ Status read_template_arguments(const Json& body, Conversation& conversation) {
 
 }  // namespace
 
+Status add_tool(Conversation& conversation, FunctionTool tool, const std::string& path) {
+  if (!is_tool_name(tool.name))
+    return wrong_word(path + ".name", "1 to 128 letters, digits, '_', '-' or '.'", tool.name);
+  if (std::ranges::any_of(conversation.tools, [&](const FunctionTool& t) { return t.name == tool.name; }))
+    return wrong_word(path + ".name", "a name that no other tool has", tool.name);
+  if (tool.parameters.size() > kMaxSchemaBytes)
+    return fail(ErrorCode::kLimit, "{}.parameters: expected at most {} bytes, found {}", path,
+                kMaxSchemaBytes, tool.parameters.size());
+  if (conversation.tools.size() == kMaxTools)
+    return fail(ErrorCode::kLimit, "tools: expected at most {}, found more", kMaxTools);
+  conversation.tools.push_back(std::move(tool));
+  return {};
+}
+
+Status choose_tool(Conversation& conversation, ToolChoice choice, const std::string& path) {
+  const bool none_declared = conversation.tools.empty() && conversation.builtin_tools.empty();
+  if (choice.kind == ToolChoice::Kind::kRequired && none_declared)
+    return fail(ErrorCode::kInvalidArgument, "{}: expected declared tools to choose from, found none", path);
+  if (choice.kind == ToolChoice::Kind::kFunction &&
+      std::ranges::none_of(conversation.tools, [&](const FunctionTool& t) { return t.name == choice.name; }))
+    return wrong_word(path, "the name of a declared tool", choice.name);
+  conversation.tool_choice = std::move(choice);
+  return {};
+}
+
+const ToolCall* find_call(const Conversation& conversation, std::string_view id) {
+  for (size_t i = conversation.messages.size(); i-- > 0;) {
+    const auto& calls = conversation.messages[i].tool_calls;
+    for (size_t k = calls.size(); k-- > 0;)
+      if (id.empty() || calls[k].id == id) return &calls[k];
+  }
+  return nullptr;
+}
+
 Result<Conversation> parse_completions_body(const Json& body) {
   if (!body.is_object()) return wrong_type("body", "an object", &body);
   if (!depth_within_limit(body))
@@ -293,6 +357,10 @@ Result<Conversation> parse_completions_body(const Json& body) {
   ATELIER_CHECK_OK(read_messages(body, conversation));
   ATELIER_CHECK_OK(read_tools(body, conversation));
   ATELIER_CHECK_OK(read_tool_choice(body, conversation));
+  if (const Json* parallel = member(body, "parallel_tool_calls"); !absent(parallel)) {
+    if (!parallel->is_boolean()) return wrong_type("parallel_tool_calls", "true or false", parallel);
+    conversation.parallel_tool_calls = parallel->get<bool>();
+  }
   ATELIER_CHECK_OK(read_response_format(body, conversation));
   ATELIER_CHECK_OK(read_template_arguments(body, conversation));
   ATELIER_CHECK_OK(read_effort(body, "body", conversation));

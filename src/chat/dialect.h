@@ -31,20 +31,20 @@ struct Delta {
     kToolCallEnd,    // call
     kMessageEnd,     // one message of the turn is complete
   };
-  Kind kind;
-  std::string text;
+  Kind kind = Kind::kFinal;
+  std::string text{};
   size_t call = 0;  // index into Message::tool_calls
-  std::string id;
-  std::string name;
+  std::string id{};
+  std::string name{};
 };
 
 // One message of a turn as the model wrote it, for dialects whose turns have several.
 struct RawMessage {
-  std::string role;
-  std::string channel;       // empty: none
-  std::string recipient;     // empty: none
-  std::string content_type;  // empty: none
-  std::string content;
+  std::string role{};
+  std::string channel{};       // empty: none
+  std::string recipient{};     // empty: none
+  std::string content_type{};  // empty: none
+  std::string content{};
 };
 
 // Where in the turn the next token falls; a grammar applies to kFinal or kArguments only.
@@ -59,6 +59,8 @@ enum class FinishReason : uint8_t {
 struct ParserOptions {
   bool tools = true;            // text that looks like a tool call is one
   size_t n_previous_calls = 0;  // ids continue from here: call_<n+1>, …
+  std::string
+      template_arguments{};  // of the conversation: they may decide whether the prompt opens the reasoning
 };
 ParserOptions parser_options(const Conversation& conversation);
 
@@ -89,6 +91,20 @@ class HeaderMask {
   virtual void push(TokenId id) = 0;
 };
 
+// How a dialect without headers writes calls and reasoning into the text of a turn; for grammars.
+struct TurnSyntax {
+  // In front of each call, behind it, and between two. Without a tag in front, a turn that begins as JSON is
+  // a call.
+  std::string call_open{}, call_close{}, between_calls{};
+  bool tags_enclose_all = false;  // one pair of tags around all of the calls
+  std::string arguments_key{};    // the member of {"name": …, …} that holds a call's arguments; empty: calls
+                                  // are unknown
+  std::string reasoning_open{}, reasoning_close{};  // empty: there is no reasoning
+  bool prompt_opens_reasoning = false;              // the prompt ends with reasoning_open
+  // Control tokens that are tags: as good as their text.
+  std::vector<TokenId> call_tokens{}, reasoning_tokens{};
+};
+
 // How to go on with a sequence whose ids are kept: drop the ids from `keep` on, then append `append`.
 struct Continuation {
   size_t keep = 0;
@@ -116,6 +132,9 @@ class Dialect {
   // Generation stops after any of these.
   virtual std::vector<TokenId> stop_tokens() const = 0;
   virtual std::unique_ptr<Parser> new_parser(const ParserOptions& options = {}) const = 0;
+  // Of the turn that a parser with `options` reads. Nothing where that is not known, and in harmony, whose
+  // calls stand in headers.
+  virtual std::optional<TurnSyntax> turn_syntax(const ParserOptions&) const { return std::nullopt; }
   // Null where the dialect has no headers to sample.
   virtual std::unique_ptr<HeaderMask> new_header_mask(const Conversation&) const { return nullptr; }
 
@@ -126,12 +145,15 @@ class Dialect {
 };
 
 // Chooses the dialect. `architecture`: as the model file names it ("llama", "gpt-oss", "GptOssForCausalLM");
-// `chat_template`: the Jinja text of the model files, empty if they have none. The template is never run: it
-// is recognised by its control tokens, and a few texts are read out of it (the default system message).
-// kUnsupported for a template of an unknown family.
+// `chat_template`: the Jinja text of the model files, empty if they have none. Families we know are
+// recognised by its control tokens, and only a few texts are read out of it (the default system message); all
+// others converse through the template itself (chat/template_dialect.h), whose errors these are.
 Result<std::unique_ptr<Dialect>> dialect_for(std::string_view architecture,
                                              std::shared_ptr<const Tokenizer> tokenizer,
                                              std::string_view chat_template);
+
+// A sampled turn without the stop tokens at its end.
+std::span<const TokenId> without_stops(std::span<const TokenId> sampled, std::span<const TokenId> stops);
 
 // The id of a control token that a dialect cannot do without.
 Result<TokenId> control_token(const Tokenizer& tokenizer, std::string_view text);

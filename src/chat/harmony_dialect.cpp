@@ -56,8 +56,9 @@ void append_assistant(const Conversation& conversation, const chat::Message& tur
 }
 
 std::optional<ResponseFormat> shown_format(const ResponseFormat& format) {
-  if (format.kind == ResponseFormat::Kind::kText) return std::nullopt;
   if (format.kind == ResponseFormat::Kind::kJsonSchema) return format;
+  if (format.kind != ResponseFormat::Kind::kJsonObject)
+    return std::nullopt;  // nothing the model was trained with
   return ResponseFormat{ResponseFormat::Kind::kJsonObject, "json_object", {}, R"({"type":"object"})"};
 }
 
@@ -89,26 +90,39 @@ std::optional<Message> developer_message(const Conversation& conversation, size_
   return message;
 }
 
-Status append_turns(const Conversation& conversation, size_t first, std::vector<Message>& out) {
-  for (size_t i = first; i < conversation.messages.size(); ++i) {
-    const chat::Message& message = conversation.messages[i];
-    if (message.role == Role::kAssistant) {
-      append_assistant(conversation, message, out);
-    } else if (message.role == Role::kTool) {
-      if (message.tool_name.empty())
-        return fail(ErrorCode::kInvalidArgument,
-                    "messages[{}]: expected the name of the tool that answers, found none", i);
-      out.push_back(result_message(conversation, message));
-    } else if (is_instruction(message)) {
-      Message developer;
-      developer.role = Role::kDeveloper;
-      developer.content = DeveloperContent{message.content, {}, {}};
-      out.push_back(std::move(developer));
-    } else {
-      out.push_back(text_message(Role::kUser, "", message.content));
-    }
+Status append_turn(const Conversation& conversation, size_t index, std::vector<Message>& out) {
+  const chat::Message& message = conversation.messages[index];
+  if (message.role == Role::kAssistant) {
+    append_assistant(conversation, message, out);
+  } else if (message.role == Role::kTool) {
+    if (message.tool_name.empty())
+      return fail(ErrorCode::kInvalidArgument,
+                  "messages[{}]: expected the name of the tool that answers, found none", index);
+    out.push_back(result_message(conversation, message));
+  } else if (is_instruction(message)) {
+    Message developer;
+    developer.role = Role::kDeveloper;
+    developer.content = DeveloperContent{message.content, {}, {}};
+    out.push_back(std::move(developer));
+  } else {
+    out.push_back(text_message(Role::kUser, "", message.content));
   }
   return {};
+}
+
+Status append_turns(const Conversation& conversation, size_t first, std::vector<Message>& out) {
+  for (size_t i = first; i < conversation.messages.size(); ++i)
+    ATELIER_CHECK_OK(append_turn(conversation, i, out));
+  return {};
+}
+
+// What comes before the first turn. Returns that one's index.
+size_t opening_messages(const Conversation& conversation, std::vector<Message>& out) {
+  const auto first_turn = std::ranges::find_if_not(conversation.messages, is_instruction);
+  const auto n_leading = static_cast<size_t>(first_turn - conversation.messages.begin());
+  out.push_back(system_message(conversation));
+  if (auto developer = developer_message(conversation, n_leading)) out.push_back(std::move(*developer));
+  return n_leading;
 }
 
 class HarmonyDialect final : public Dialect {
@@ -119,6 +133,9 @@ class HarmonyDialect final : public Dialect {
   std::string_view name() const override { return "harmony"; }
 
   Result<Prompt> render(const Conversation& conversation, const RenderOptions& options) const override {
+    if (std::ranges::any_of(conversation.messages,
+                            [](const chat::Message& m) { return m.sampled != nullptr; }))
+      return render_sampled(conversation, options);
     ATELIER_TRY(std::vector<Message> messages, messages_of(conversation));
     messages = without_finished_analysis(std::move(messages));
     return finish_prompt(messages, options);
@@ -156,6 +173,39 @@ class HarmonyDialect final : public Dialect {
   }
 
  private:
+  // Turns whose ids are known are kept id by id; what closes and trims a live history closes and trims this
+  // one.
+  Result<Prompt> render_sampled(const Conversation& conversation, const RenderOptions& options) const {
+    std::vector<TokenId> history;
+    const auto append = [&](std::span<const Message> messages) -> Status {
+      Prompt prompt;
+      ATELIER_CHECK_OK(harmony::render(messages, ids_, prompt));
+      const std::vector<TokenId> ids = prompt.encode(tokenizer());
+      history.insert(history.end(), ids.begin(), ids.end());
+      return {};
+    };
+    const std::vector<TokenId> header = tokenizer().encode(role_name(Role::kAssistant));
+    std::vector<Message> opening;
+    size_t at = opening_messages(conversation, opening);
+    ATELIER_CHECK_OK(append(opening));
+    for (; at < conversation.messages.size(); ++at) {
+      const chat::Message& message = conversation.messages[at];
+      if (message.role == Role::kAssistant && message.sampled) {
+        history.push_back(ids_.start);
+        history.insert(history.end(), header.begin(), header.end());
+        history.insert(history.end(), message.sampled->begin(), message.sampled->end());
+        continue;
+      }
+      std::vector<Message> messages;
+      ATELIER_CHECK_OK(append_turn(conversation, at, messages));
+      ATELIER_CHECK_OK(append(messages));
+    }
+    Prompt prompt;
+    prompt.ids(closed_history(history, tokenizer(), ids_, /*new_turn=*/false));
+    if (options.generation_prompt) prompt.control(ids_.start).piece(role_name(Role::kAssistant));
+    return prompt;
+  }
+
   Result<Prompt> finish_prompt(std::span<const Message> messages, const RenderOptions& options) const {
     Prompt prompt;
     ATELIER_CHECK_OK(harmony::render(messages, ids_, prompt));
@@ -169,11 +219,9 @@ class HarmonyDialect final : public Dialect {
 }  // namespace
 
 Result<std::vector<Message>> messages_of(const Conversation& conversation) {
-  const auto first_turn = std::ranges::find_if_not(conversation.messages, is_instruction);
-  const size_t n_leading = static_cast<size_t>(first_turn - conversation.messages.begin());
-  std::vector<Message> out = {system_message(conversation)};
-  if (auto developer = developer_message(conversation, n_leading)) out.push_back(std::move(*developer));
-  ATELIER_CHECK_OK(append_turns(conversation, n_leading, out));
+  std::vector<Message> out;
+  const size_t first_turn = opening_messages(conversation, out);
+  ATELIER_CHECK_OK(append_turns(conversation, first_turn, out));
   return out;
 }
 

@@ -46,15 +46,11 @@ class IdTree {
 
 class HarmonyMask final : public HeaderMask {
  public:
-  HarmonyMask(const ControlTokens& ids, std::vector<TokenId> role,
-              std::span<const std::vector<TokenId>> headers)
-      : ids_(ids) {
-    between_ = tree_.add_node();
-    const size_t started = tree_.insert(between_, std::span(&ids_.start, 1));
-    header_ = tree_.insert(started, role);
-    started_ = started;
-    for (const auto& header : headers) tree_.insert(header_, header);
-    at_ = header_;
+  // `calls`: the headers that are left once a turn that has to call has said enough else; empty: it need not.
+  HarmonyMask(const ControlTokens& ids, std::span<const TokenId> role,
+              std::span<const std::vector<TokenId>> headers, std::span<const std::vector<TokenId>> calls)
+      : ids_(ids), must_call_(!calls.empty()), any_(add_place(role, headers)), call_(add_place(role, calls)) {
+    at_ = any_.header;
   }
 
   std::optional<std::span<const TokenId>> allowed() const override {
@@ -63,25 +59,44 @@ class HarmonyMask final : public HeaderMask {
   }
 
   void push(TokenId id) override {
+    const Place& place = must_call_ && n_ended_ >= kMessagesBeforeCall ? call_ : any_;
     if (id == ids_.end) {
-      at_ = between_;
+      ++n_ended_;
+      at_ = must_call_ && n_ended_ >= kMessagesBeforeCall ? call_.between : any_.between;
     } else if (id == ids_.start) {
-      at_ = started_;
+      at_ = place.started;
     } else if (id == ids_.message || ids_.ends_message(id)) {
       at_.reset();  // a body runs free; after the end of the turn nothing is sampled
     } else if (id == ids_.channel && !at_) {
-      at_ = tree_.child(header_, id);  // a header without <|start|>
+      at_ = tree_.child(place.header, id);  // a header without <|start|>
     } else if (at_) {
       at_ = tree_.child(*at_, id);  // none: left the legal ground, free until the next landmark
     }
   }
 
  private:
+  // Reasoning and a preamble: what comes before a call. After them a turn that has to call calls.
+  static constexpr size_t kMessagesBeforeCall = 2;
+
+  struct Place {
+    size_t between = 0;  // after <|end|>
+    size_t started = 0;  // after <|start|>
+    size_t header = 0;   // after the role
+  };
+  Place add_place(std::span<const TokenId> role, std::span<const std::vector<TokenId>> headers) {
+    Place place;
+    place.between = tree_.add_node();
+    place.started = tree_.insert(place.between, std::span(&ids_.start, 1));
+    place.header = tree_.insert(place.started, role);
+    for (const auto& header : headers) tree_.insert(place.header, header);
+    return place;
+  }
+
   ControlTokens ids_;
   IdTree tree_;
-  size_t between_ = 0;  // after <|end|>
-  size_t started_ = 0;  // after <|start|>
-  size_t header_ = 0;   // after the role
+  bool must_call_;
+  Place any_, call_;
+  size_t n_ended_ = 0;
   std::optional<size_t> at_;
 };
 
@@ -124,11 +139,15 @@ void append_call_headers(const Recipient& recipient, const ControlTokens& ids, s
   }
 }
 
-std::vector<Prompt> legal_headers(const ControlTokens& ids, const Conversation& conversation) {
-  const std::vector<Recipient> recipients = recipients_of(conversation);
-  const ToolChoice::Kind kind = conversation.tool_choice.kind;
-  const bool must_call =
-      !recipients.empty() && (kind == ToolChoice::Kind::kRequired || kind == ToolChoice::Kind::kFunction);
+std::vector<Prompt> call_headers(const ControlTokens& ids, std::span<const Recipient> recipients) {
+  std::vector<Prompt> headers;
+  for (const Recipient& recipient : recipients) append_call_headers(recipient, ids, headers);
+  return headers;
+}
+
+// Of messages that are no calls.
+std::vector<Prompt> other_headers(const ControlTokens& ids, const Conversation& conversation,
+                                  bool must_call) {
   const auto plain = [&](std::string_view channel) {
     Prompt prompt;
     prompt.control(ids.channel).piece(channel).control(ids.message);
@@ -136,7 +155,10 @@ std::vector<Prompt> legal_headers(const ControlTokens& ids, const Conversation& 
   };
   std::vector<Prompt> headers = {plain("analysis"), plain("commentary")};
   if (!must_call) headers.push_back(plain("final"));
-  if (!must_call && conversation.response_format.kind != ResponseFormat::Kind::kText) {
+  const ResponseFormat::Kind format = conversation.response_format.kind;
+  const bool json =
+      format == ResponseFormat::Kind::kJsonObject || format == ResponseFormat::Kind::kJsonSchema;
+  if (!must_call && json) {
     Prompt typed;
     typed.control(ids.channel)
         .piece("final")
@@ -146,7 +168,6 @@ std::vector<Prompt> legal_headers(const ControlTokens& ids, const Conversation& 
         .control(ids.message);
     headers.push_back(std::move(typed));
   }
-  for (const Recipient& recipient : recipients) append_call_headers(recipient, ids, headers);
   return headers;
 }
 
@@ -154,9 +175,15 @@ std::vector<Prompt> legal_headers(const ControlTokens& ids, const Conversation& 
 
 std::unique_ptr<HeaderMask> make_mask(const Tokenizer& tokenizer, const ControlTokens& ids,
                                       const Conversation& conversation) {
-  std::vector<std::vector<TokenId>> headers;
-  for (const Prompt& header : legal_headers(ids, conversation)) headers.push_back(header.encode(tokenizer));
-  return std::make_unique<HarmonyMask>(ids, tokenizer.encode(role_name(Role::kAssistant)), headers);
+  const std::vector<Recipient> recipients = recipients_of(conversation);
+  const bool must_call = !recipients.empty() && conversation.tool_choice.kind != ToolChoice::Kind::kAuto;
+  std::vector<std::vector<TokenId>> headers, calls;
+  for (const Prompt& header : call_headers(ids, recipients)) calls.push_back(header.encode(tokenizer));
+  for (const Prompt& header : other_headers(ids, conversation, must_call))
+    headers.push_back(header.encode(tokenizer));
+  headers.insert(headers.end(), calls.begin(), calls.end());
+  if (!must_call) calls.clear();
+  return std::make_unique<HarmonyMask>(ids, tokenizer.encode(role_name(Role::kAssistant)), headers, calls);
 }
 
 }  // namespace atelier::chat::harmony

@@ -14,6 +14,7 @@ using Json = nlohmann::ordered_json;  // keeps the author's key order
 
 // Deeper nesting is refused everywhere in this folder, so that recursion over a value is bounded.
 inline constexpr int kMaxJsonDepth = 64;
+inline constexpr size_t kMaxJsonValues = size_t{1} << 20;  // in one text
 
 // Parses `text`; `what` names it in the error.
 Result<Json> parse_json(std::string_view text, std::string_view what);

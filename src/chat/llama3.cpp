@@ -155,6 +155,10 @@ class Llama3Dialect final : public Dialect {
 
   std::vector<TokenId> stop_tokens() const override { return ids_.stops(); }
 
+  std::optional<TurnSyntax> turn_syntax(const ParserOptions&) const override {
+    return TurnSyntax{.between_calls = "; ", .arguments_key = "parameters"};
+  }
+
   std::unique_ptr<Parser> new_parser(const ParserOptions& options) const override {
     std::vector<TokenId> stops = ids_.stops();
     stops.push_back(ids_.start_header);  // another turn began without an end of this one
@@ -201,6 +205,10 @@ class Llama3Dialect final : public Dialect {
   void append_message(Prompt& prompt, const Message& message) const {
     if (message.role == Role::kTool) {
       append(prompt, "ipython", python_json(Json(message.content)));  // the template quotes results
+    } else if (message.role == Role::kAssistant && message.sampled) {
+      append_header(prompt, "assistant");
+      const bool for_result = ids_.eom && !message.sampled->empty() && message.sampled->back() == *ids_.eom;
+      prompt.ids(without_stops(*message.sampled, ids_.stops())).control(for_result ? *ids_.eom : ids_.eot);
     } else if (message.role == Role::kAssistant && !message.tool_calls.empty()) {
       // The format has one call a message and no text beside it.
       for (const ToolCall& call : message.tool_calls)

@@ -19,6 +19,11 @@ Prompt& Prompt::piece(std::string_view text) {
   return *this;
 }
 
+Prompt& Prompt::ids(std::span<const TokenId> ids) {
+  for (const TokenId id : ids) control(id);
+  return *this;
+}
+
 void Prompt::append(const Prompt& other) {
   segments_.insert(segments_.end(), other.segments_.begin(), other.segments_.end());
 }

@@ -2,6 +2,7 @@
 // with Specials::kAsText only, so nothing a user, a tool or a file contains can become a control token.
 #pragma once
 
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ class Prompt {
   Prompt& text(std::string_view text);
   // Text that is encoded apart from what precedes it, where the reference encoder does so.
   Prompt& piece(std::string_view text);
+  // Ids as they were sampled.
+  Prompt& ids(std::span<const TokenId> ids);
   void append(const Prompt& other);
 
   const std::vector<Segment>& segments() const { return segments_; }

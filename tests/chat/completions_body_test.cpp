@@ -24,10 +24,12 @@ TEST(CompletionsBody, ReadsEverything) {
     "tool_choice": {"type": "function", "function": {"name": "g"}},
     "reasoning_effort": "high",
     "response_format": {"type": "json_schema", "json_schema": {"name": "n", "schema": {"type": "object"}}},
-    "chat_template_kwargs": {"builtin_tools": ["browser", "python"], "conversation_start_date": "2025-06-28"}})");
+    "chat_template_kwargs": {"builtin_tools": ["browser", "python"], "conversation_start_date": "2025-06-28",
+                             "enable_thinking": false, "x": [1.0]}})");
   ASSERT_TRUE(conversation) << conversation.error().message;
   const auto& messages = conversation->messages;
   ASSERT_EQ(messages.size(), 6u);
+  EXPECT_EQ(conversation->template_arguments, R"({"enable_thinking":false,"x":[1.0]})");
   EXPECT_EQ(messages[0].role, Role::kDeveloper);
   EXPECT_EQ(messages[1].content, "ab");
   EXPECT_EQ(messages[2].preamble, "First");
@@ -69,6 +71,8 @@ TEST(CompletionsBody, ErrorsNamePathExpectedAndFound) {
        "messages[0].tool_call_id: expected the id of an earlier tool call, found \"zz\""},
       {R"({"messages": [{"role": "user", "content": ""}], "tools": [{"type": "function", "function": {"name": 1}}]})",
        "tools[0].function.name: expected a string, found number"},
+      {R"({"messages": [{"role": "user", "content": ""}], "tools": [{"type": "function", "function": {"name": "f to=g"}}]})",
+       "tools[0].function.name: expected 1 to 128 letters, digits, '_', '-' or '.', found \"f to=g\""},
       {R"({"messages": [{"role": "user", "content": ""}], "tools": [{"type": "function", "function": {"name": "f",
           "parameters": []}}]})",
        "tools[0].function.parameters: expected a JSON Schema object, found array"},
@@ -77,7 +81,7 @@ TEST(CompletionsBody, ErrorsNamePathExpectedAndFound) {
       {R"({"messages": [{"role": "user", "content": ""}], "tool_choice": {"function": {"name": "f"}}})",
        "tool_choice.function.name: expected the name of a declared tool, found \"f\""},
       {R"({"messages": [{"role": "user", "content": ""}], "response_format": {"type": "xml"}})",
-       "response_format.type: expected text, json_object or json_schema, found \"xml\""},
+       "response_format.type: expected text, json_object, json_schema, regex or grammar, found \"xml\""},
       {R"({"messages": [{"role": "user", "content": ""}], "chat_template_kwargs": {"builtin_tools": ["shell"]}})",
        "chat_template_kwargs.builtin_tools[0]: expected browser, python, container or repo_browser, found "
        "\"shell\""},

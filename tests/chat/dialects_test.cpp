@@ -76,9 +76,10 @@ TEST(Dialects, AreChosenByTemplateAndArchitecture) {
   EXPECT_EQ(dialect("llama31")->name(), "llama3");
   EXPECT_EQ(dialect("plain")->name(), "plain");
   EXPECT_EQ(dialect_for("gpt-oss", ToyTokenizer::harmony(), "").value()->name(), "harmony");
-  const auto unknown = dialect_for("llama", ToyTokenizer::chatml(), "{{ '<|user|>' }}");
-  ASSERT_FALSE(unknown);
-  EXPECT_EQ(unknown.error().code, ErrorCode::kUnsupported);
+  EXPECT_EQ(dialect_for("llama", ToyTokenizer::chatml(), "{{ '<|user|>' }}").value()->name(), "template");
+  EXPECT_EQ(dialect_for("qwen3", ToyTokenizer::chatml(), "{{ '<|im_start|><think>' }}").value()->name(),
+            "template");
+  EXPECT_FALSE(dialect_for("llama", ToyTokenizer::chatml(), "{% no template %}"));
   const auto lacking = dialect_for("gpt-oss", ToyTokenizer::chatml(), "");
   ASSERT_FALSE(lacking);
   EXPECT_NE(lacking.error().message.find("<|start|>"), std::string::npos) << lacking.error().message;

@@ -56,7 +56,9 @@ void expect_stream_agrees(const Turn& turn) {
       EXPECT_EQ(delta.id, turn.message.tool_calls[begun].id);
       EXPECT_EQ(delta.call, begun++);
     }
-    if (delta.kind == Delta::Kind::kToolCallEnd) EXPECT_EQ(delta.call, ended++);
+    if (delta.kind == Delta::Kind::kToolCallEnd) {
+      EXPECT_EQ(delta.call, ended++);
+    }
   }
   EXPECT_EQ(begun, turn.message.tool_calls.size());
   EXPECT_EQ(ended, begun);
