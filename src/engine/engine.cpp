@@ -2,7 +2,9 @@
 
 #include <algorithm>
 
+#include "base/check.h"
 #include "base/memory.h"
+#include "engine/constraint/constraint_cache.h"
 #include "engine/recommended_sampling.h"
 #include "io/chat_template.h"
 
@@ -45,7 +47,7 @@ Status check_weights(const Checkpoint& checkpoint) {
 
 MemoryEstimate estimate_memory(const ModelInfo& info, const EngineOptions& options) {
   MemoryEstimate estimate;
-  const bool fast = options.numerics == Numerics::kFast;
+  const bool fast = options.numerics != Numerics::kReference;
   estimate.packed_bytes = fast ? info.packed_bytes : 0;
   estimate.in_place_bytes = fast ? info.in_place_bytes : info.weight_bytes;
   estimate.kv_bytes = KvPool(info.cache, kv_type_of(options.numerics), 0).sequence_bytes(options.context);
@@ -60,10 +62,11 @@ Engine::Engine(std::unique_ptr<Model> model, std::shared_ptr<const Tokenizer> to
                const EngineOptions& options)
     : model_(std::move(model)),
       tokenizer_(std::move(tokenizer)),
+      constraints_(std::make_shared<constraint::ConstraintCache>(tokenizer_)),
       card_(std::move(card)),
       options_(options),
-      pool_(options.n_threads),
-      context_(pool_, options.numerics) {}
+      pool_({.n_threads = options.n_threads, .pin = options.pin}),
+      passes_{Pass(pool_, options.numerics), Pass(pool_, options.numerics)} {}
 
 std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
                                        std::shared_ptr<const Tokenizer> tokenizer, ModelCard card,
@@ -72,12 +75,13 @@ std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
   if (options.context == 0) options.context = model->info().context_length;
   std::unique_ptr<Engine> engine(
       new Engine(std::move(model), std::move(tokenizer), std::move(card), options));
-  if (options.numerics == Numerics::kFast) engine->model_->pack(engine->pool_);
+  if (options.numerics != Numerics::kReference) engine->model_->pack(engine->pool_);
   // What is left after the weights, less a little for everything else; pages are taken only as sequences
   // grow.
   constexpr uint64_t kHeadroomBytes = uint64_t{256} << 20;
   const uint64_t left = available_memory_bytes();
-  const uint64_t limit = options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes);
+  uint64_t limit = options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes);
+  if (options.max_kv_bytes > 0) limit = std::min(limit, options.max_kv_bytes);
   engine->kv_pool_ = std::make_unique<KvPool>(engine->info().cache, kv_type_of(options.numerics), limit);
   return engine;
 }
@@ -89,7 +93,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_weights(*checkpoint); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
-  Result<std::unique_ptr<Model>> model = load_model(checkpoint);
+  Result<std::unique_ptr<Model>> model = load_model(checkpoint, {.dense = wanted.dense});
   if (!model) return fail_in(path.string(), std::move(model).error());
   Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::load(*checkpoint);
   if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
@@ -105,7 +109,9 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
       return fail_in(path.string(), std::move(fits).error());
   }
   ModelCard card{path, chat_template_of(*checkpoint), recommended_sampling(*checkpoint)};
-  return create(std::move(*model), std::move(*tokenizer), std::move(card), options);
+  auto engine = create(std::move(*model), std::move(*tokenizer), std::move(card), options);
+  engine->checkpoint_ = checkpoint;
+  return engine;
 }
 
 Status Engine::check(const Item& item) const {
@@ -119,42 +125,98 @@ Status Engine::check(const Item& item) const {
   return {};
 }
 
-Result<MatView<const float>> Engine::evaluate(std::span<const Item> items) {
-  for (const Item& item : items) ATELIER_CHECK_OK(check(item));
-  for (const Item& item : items) ATELIER_CHECK_OK(item.sequence->reserve(item.tokens.size()));
-  tokens_.clear();
-  positions_.clear();
-  logit_rows_.clear();
+Status Engine::check_files() const {
+  if (checkpoint_ == nullptr) return {};
+  return checkpoint_->check_files();
+}
+
+void Engine::put_together(std::span<const Item> items, Pass& pass) const {
+  pass.tokens.clear();
+  pass.positions.clear();
+  pass.logit_rows.clear();
   for (const Item& item : items) {
-    const size_t first_row = tokens_.size(), n_rows = item.tokens.size();
-    tokens_.insert(tokens_.end(), item.tokens.begin(), item.tokens.end());
+    const size_t first_row = pass.tokens.size(), n_rows = item.tokens.size();
+    pass.tokens.insert(pass.tokens.end(), item.tokens.begin(), item.tokens.end());
     for (size_t i = 0; i < n_rows; ++i)
-      positions_.push_back(static_cast<int32_t>(item.sequence->length() + i));
+      pass.positions.push_back(static_cast<int32_t>(item.sequence->length() + i));
     const size_t n_logits = item.logits == Logits::kAll    ? n_rows
                             : item.logits == Logits::kLast ? std::min<size_t>(1, n_rows)
                                                            : 0;
     for (size_t i = n_rows - n_logits; i < n_rows; ++i)
-      logit_rows_.push_back(static_cast<uint32_t>(first_row + i));
+      pass.logit_rows.push_back(static_cast<uint32_t>(first_row + i));
   }
   const size_t n_layers = info().n_layers;
-  attention_.clear();
+  pass.attention.clear();
   for (size_t layer = 0; layer < n_layers; ++layer) {
     size_t first_row = 0;
     for (const Item& item : items) {
-      attention_.push_back(item.sequence->layer(layer, first_row, item.tokens.size()));
+      pass.attention.push_back(item.sequence->layer(layer, first_row, item.tokens.size()));
       first_row += item.tokens.size();
     }
   }
-  layers_.clear();
+  pass.layers.clear();
   for (size_t layer = 0; layer < n_layers; ++layer)
-    layers_.push_back(std::span(attention_).subspan(layer * items.size(), items.size()));
-  const size_t n_logits = logit_rows_.size() * info().vocab_size;
-  if (logits_.size() < n_logits) logits_ = Buffer<float>(n_logits);
-  const MatView<float> logits(logits_.data(), logit_rows_.size(), info().vocab_size);
-  if (!tokens_.empty())
-    model_->forward(context_, {tokens_, positions_, logit_rows_, layers_, kv_pool_->type()}, logits);
+    pass.layers.push_back(std::span(pass.attention).subspan(layer * items.size(), items.size()));
+}
+
+Engine::Pass& Engine::next_pass(bool may_be_interrupted) {
+  ATELIER_CHECK(depth_ < passes_.size() && (depth_ == 0 || !may_be_interrupted));
+  ++n_passes_;
+  return passes_[depth_];
+}
+
+Status Engine::prepare(std::span<const Item> items, Pass& pass) const {
+  for (const Item& item : items) ATELIER_CHECK_OK(check(item));
+  for (const Item& item : items) ATELIER_CHECK_OK(item.sequence->reserve(item.tokens.size()));
+  put_together(items, pass);
+  return {};
+}
+
+// The pass itself; `logits` or `states` take what comes out of it.
+Status Engine::run(std::span<const Item> items, Pass& pass, const std::function<void()>& interlude,
+                   MatView<float> logits, MatView<float> states) {
+  if (!pass.tokens.empty()) {
+    pass.context.set_interlude(interlude ? &interlude : nullptr);
+    ++depth_;
+    bool abandoned = false;
+    try {
+      model_->forward(pass.context,
+                      {pass.tokens, pass.positions, pass.logit_rows, pass.layers, kv_pool_->type(), states},
+                      logits);
+    } catch (const PassAbandoned&) {
+      abandoned = true;
+    }
+    --depth_;
+    if (abandoned) return fail(ErrorCode::kInterrupted, "interrupted in the middle of a pass");
+  }
+  ATELIER_CHECK_OK(check_files());
   for (const Item& item : items) item.sequence->advance(item.tokens.size());
+  return {};
+}
+
+Result<MatView<const float>> Engine::evaluate(std::span<const Item> items,
+                                              const std::function<void()>& interlude) {
+  Pass& pass = next_pass(static_cast<bool>(interlude));
+  ATELIER_CHECK_OK(prepare(items, pass));
+  const size_t n_logits = pass.logit_rows.size() * info().vocab_size;
+  if (pass.logits.size() < n_logits) pass.logits = Buffer<float>(n_logits);
+  const MatView<float> logits(pass.logits.data(), pass.logit_rows.size(), info().vocab_size);
+  ATELIER_CHECK_OK(run(items, pass, interlude, logits, {}));
   return MatView<const float>(logits);
+}
+
+Result<MatView<const float>> Engine::states(KvSequence& sequence, std::span<const TokenId> tokens,
+                                            const std::function<void()>& interlude) {
+  const size_t d_model = info().d_model;
+  if (d_model == 0)
+    return fail(ErrorCode::kUnsupported, "states: expected a model that has some, found none");
+  Pass& pass = next_pass(static_cast<bool>(interlude));
+  const Item item{&sequence, tokens, Logits::kAll};
+  ATELIER_CHECK_OK(prepare({&item, 1}, pass));
+  if (pass.logits.size() < tokens.size() * d_model) pass.logits = Buffer<float>(tokens.size() * d_model);
+  const MatView<float> states(pass.logits.data(), tokens.size(), d_model);
+  ATELIER_CHECK_OK(run({&item, 1}, pass, interlude, {}, states));
+  return MatView<const float>(states);
 }
 
 }  // namespace atelier

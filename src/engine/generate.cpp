@@ -36,7 +36,7 @@ Result<Generated> generate(Session& session, std::span<const TokenId> prompt,
                            const GenerateOptions& options) {
   ATELIER_CHECK_OK(check_sampler_options(options.sampler));
   Generated out;
-  Sampler sampler(options.sampler);
+  Sampler sampler(options.sampler, session.engine().shared_tokenizer().get());
   const Clock::time_point start = Clock::now();
   Result<std::span<const float>> logits =
       session.prefill(prompt, {.cancel = options.cancel, .on_progress = options.on_prefill});
@@ -47,6 +47,7 @@ Result<Generated> generate(Session& session, std::span<const TokenId> prompt,
   if (!logits) return tl::unexpected<Error>(std::move(logits).error());
   out.prefill_seconds = seconds_since(start);
   const Clock::time_point decode_start = Clock::now();
+  const LookaheadCounts before = session.lookahead();
   while (out.tokens.size() < options.max_tokens) {
     if (cancelled(options)) {
       out.reason = StopReason::kInterrupted;
@@ -72,6 +73,7 @@ Result<Generated> generate(Session& session, std::span<const TokenId> prompt,
     if (!logits) return tl::unexpected<Error>(std::move(logits).error());
   }
   out.decode_seconds = seconds_since(decode_start);
+  out.lookahead = session.lookahead().since(before);
   return out;
 }
 

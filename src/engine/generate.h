@@ -41,6 +41,7 @@ struct Generated {
   StopReason reason = StopReason::kMaxTokens;
   double prefill_seconds = 0;
   double decode_seconds = 0;
+  LookaheadCounts lookahead;  // of decoding
 };
 
 // Prefills `prompt` in the session and samples on from there. The session then holds prompt and sampled

@@ -13,13 +13,12 @@ namespace {
 // Pages are allocated this many at a time: large enough for huge pages to serve them.
 constexpr size_t kSlabPages = 8;
 
-// First page a query at position `length` can still see through `window`.
+}  // namespace
+
 size_t first_visible_page(size_t length, size_t window) {
   if (window == 0 || length < window) return 0;
   return (length + 1 - window) / kKvPageTokens;
 }
-
-}  // namespace
 
 KvPool::KvPool(std::span<const LayerCache> layers, KvType type, uint64_t max_bytes)
     : type_(type), max_bytes_(max_bytes) {
@@ -38,10 +37,14 @@ KvPool::KvPool(std::span<const LayerCache> layers, KvType type, uint64_t max_byt
   }
 }
 
+bool KvPool::windowed() const {
+  return std::ranges::any_of(groups_, [](const Group& group) { return group.window > 0; });
+}
+
 uint64_t KvPool::bytes_in_use() const {
   uint64_t bytes = 0;
   for (const Group& group : groups_)
-    bytes += (group.references.size() - group.free.size()) * group.page_bytes;
+    bytes += ((group.slabs.size() - group.vacant.size()) * kSlabPages - group.free.size()) * group.page_bytes;
   return bytes;
 }
 
@@ -59,20 +62,49 @@ Result<KvPageId> KvPool::allocate(size_t index) {
   Group& group = groups_[index];
   if (group.free.empty()) {
     const uint64_t slab_bytes = group.page_bytes * kSlabPages;
-    if (slab_bytes > max_bytes_ - std::min(max_bytes_, allocated_bytes_))
+    const auto fits = [&] { return slab_bytes <= max_bytes_ - std::min(max_bytes_, allocated_bytes_); };
+    if (!fits()) trim();  // layers of another window may have more than they use
+    if (!fits())
       return fail(ErrorCode::kOutOfMemory,
                   "KV cache: needed {} MiB more, the limit is {} MiB of which {} MiB are allocated",
                   slab_bytes >> 20, max_bytes_ >> 20, allocated_bytes_ >> 20);
-    group.slabs.emplace_back(slab_bytes);
-    allocated_bytes_ += slab_bytes;
-    const auto first = static_cast<KvPageId>(group.references.size());
-    group.references.resize(first + kSlabPages, 0);
-    for (size_t i = kSlabPages; i-- > 0;) group.free.push_back(first + static_cast<KvPageId>(i));
+    add_slab(group);
   }
   const KvPageId page = group.free.back();
   group.free.pop_back();
   group.references[page] = 1;
   return page;
+}
+
+void KvPool::add_slab(Group& group) {
+  const uint64_t slab_bytes = group.page_bytes * kSlabPages;
+  size_t slab = group.slabs.size();
+  if (group.vacant.empty()) {
+    group.slabs.emplace_back(slab_bytes);
+    group.references.resize(group.references.size() + kSlabPages, 0);
+  } else {
+    slab = group.vacant.back();
+    group.vacant.pop_back();
+    group.slabs[slab] = RawBuffer(slab_bytes);
+  }
+  allocated_bytes_ += slab_bytes;
+  for (size_t i = kSlabPages; i-- > 0;) group.free.push_back(static_cast<KvPageId>(slab * kSlabPages + i));
+}
+
+void KvPool::trim() {
+  for (Group& group : groups_) trim(group);
+}
+
+void KvPool::trim(Group& group) {
+  for (size_t slab = 0; slab < group.slabs.size(); ++slab) {
+    const auto pages = std::span(group.references).subspan(slab * kSlabPages, kSlabPages);
+    if (group.slabs[slab].size() == 0 || std::ranges::any_of(pages, [](uint32_t n) { return n > 0; }))
+      continue;
+    group.slabs[slab] = RawBuffer();
+    group.vacant.push_back(slab);
+    allocated_bytes_ -= group.page_bytes * kSlabPages;
+  }
+  std::erase_if(group.free, [&](KvPageId page) { return group.slabs[page / kSlabPages].size() == 0; });
 }
 
 void KvPool::release(size_t index, KvPageId page) {
@@ -205,6 +237,7 @@ KvSequence KvSequence::fork() const {
   copy.layer_pages_ = layer_pages_;
   for (size_t g = 0; g < groups_.size(); ++g)
     for (const KvPageId id : groups_[g].ids) pool_->retain(g, id);
+  copy.truncate(length_);  // room that was reserved and not filled yet is not shared
   return copy;
 }
 
@@ -221,6 +254,35 @@ void KvSequence::truncate(size_t length) {
   const size_t end_page = ceil_div(length, kKvPageTokens);
   for (size_t g = 0; g < groups_.size(); ++g)
     drop_back(g, end_page - std::min(end_page, groups_[g].first_page));
+}
+
+std::span<std::byte> KvSequence::page(size_t g, size_t index) {
+  return {pool_->page_data(g, groups_[g].ids[index]), pool_->page_bytes(g)};
+}
+std::span<const std::byte> KvSequence::page(size_t g, size_t index) const {
+  return {pool_->page_data(g, groups_[g].ids[index]), pool_->page_bytes(g)};
+}
+
+Status KvSequence::adopt(size_t length, std::span<const size_t> first_pages) {
+  ATELIER_CHECK(length_ == 0 && first_pages.size() == groups_.size());
+  const size_t end_page = ceil_div(length, kKvPageTokens);
+  for (size_t g = 0; g < groups_.size(); ++g) {
+    ATELIER_CHECK(groups_[g].ids.empty() && first_pages[g] <= first_visible_page(length, pool_->window(g)));
+    groups_[g].first_page = first_pages[g];
+    for (size_t at = first_pages[g]; at < end_page; ++at) {
+      Result<KvPageId> page = pool_->allocate(g);
+      if (!page) {
+        for (size_t undo = 0; undo <= g; ++undo) {
+          drop_back(undo, 0);
+          groups_[undo].first_page = 0;
+        }
+        return tl::unexpected<Error>(std::move(page).error());
+      }
+      set_page(g, at - first_pages[g], *page);
+    }
+  }
+  length_ = length;
+  return {};
 }
 
 }  // namespace atelier

@@ -33,11 +33,18 @@ class KvPool {
   KvType type() const { return type_; }
   size_t n_layers() const { return layer_group_.size(); }
   size_t n_groups() const { return groups_.size(); }
+  bool windowed() const;  // whether any layer has a window
+  uint64_t max_bytes() const { return max_bytes_; }
   uint64_t allocated_bytes() const { return allocated_bytes_; }
+  size_t page_bytes(size_t group) const { return groups_[group].page_bytes; }
+  size_t window(size_t group) const { return groups_[group].window; }  // 0: unbounded
   uint64_t bytes_in_use() const;
 
   // Bytes one sequence of `length` positions holds, and the shares of its windowed and unbounded layers.
   uint64_t sequence_bytes(size_t length) const;
+
+  // Gives memory that holds no page in use back to the system.
+  void trim();
 
  private:
   friend class KvSequence;
@@ -46,12 +53,15 @@ class KvPool {
     size_t window = 0;  // 0: unbounded
     size_t page_bytes = 0;
     std::vector<uint32_t> layers;
-    std::vector<RawBuffer> slabs;
+    std::vector<RawBuffer> slabs;      // of kSlabPages pages; empty: given back, its pages are nowhere
+    std::vector<size_t> vacant;        // indices of empty slabs
     std::vector<uint32_t> references;  // per page
     std::vector<KvPageId> free;
   };
 
   Result<KvPageId> allocate(size_t group);
+  void add_slab(Group& group);
+  void trim(Group& group);
   void retain(size_t group, KvPageId page) { ++groups_[group].references[page]; }
   void release(size_t group, KvPageId page);
   std::byte* page_data(size_t group, KvPageId page) const;
@@ -63,6 +73,9 @@ class KvPool {
   std::vector<uint32_t> layer_group_;  // [n_layers]
   std::vector<size_t> layer_offset_;   // [n_layers] of the layer's part in its group's pages
 };
+
+// First page a query at position `length` can still see through `window`.
+size_t first_visible_page(size_t length, size_t window);
 
 // One sequence's view of the pool: positions [0, length()) are filled. Move-only; gives its pages back at the
 // end.
@@ -88,7 +101,24 @@ class KvSequence {
   KvSequence fork() const;
   // Whether what follows position `length` can be forgotten: every key the position would see is still here.
   bool can_truncate(size_t length) const;
+
+  // Calls fn(group, page) for every page held.
+  template <class Fn>
+  void for_each_page(Fn&& fn) const {
+    for (size_t g = 0; g < groups_.size(); ++g)
+      for (const KvPageId id : groups_[g].ids) fn(g, id);
+  }
   void truncate(size_t length);  // CHECKs can_truncate()
+
+  // For who keeps sequences elsewhere. The first page a group still holds, counted from the beginning of the
+  // sequence, and the bytes of the index-th page from there, all layers of the group.
+  size_t first_page(size_t group) const { return groups_[group].first_page; }
+  size_t n_pages(size_t group) const { return groups_[group].ids.size(); }
+  std::span<std::byte> page(size_t group, size_t index);
+  std::span<const std::byte> page(size_t group, size_t index) const;
+  // An empty sequence becomes one of `length` positions whose pages, from first_pages[group] on, the caller
+  // fills. kOutOfMemory: it is still empty.
+  Status adopt(size_t length, std::span<const size_t> first_pages);
 
  private:
   struct GroupPages {

@@ -11,6 +11,7 @@ Result<std::span<const float>> Session::prefill(std::span<const TokenId> prompt,
   if (prompt.size() > engine_->context_length())
     return fail(ErrorCode::kLimit, "prompt: expected at most {} tokens (the context), found {}",
                 engine_->context_length(), prompt.size());
+  lookahead_.settle(cache_, tokens_.size());
   const auto limit = std::min(tokens_.size(),
                               prompt.size() - 1);  // the last token is always computed: its logits are wanted
   size_t common = static_cast<size_t>(
@@ -43,10 +44,9 @@ Result<std::span<const float>> Session::prefill(std::span<const TokenId> prompt,
 }
 
 Result<std::span<const float>> Session::append(TokenId token) {
-  const Engine::Item item{&cache_, {&token, 1}, Engine::Logits::kLast};
-  ATELIER_TRY(const MatView<const float> logits, engine_->evaluate({&item, 1}));
+  ATELIER_TRY(const std::span<const float> logits, lookahead_.append(cache_, tokens_, token));
   tokens_.push_back(token);
-  return logits.row(0);
+  return logits;
 }
 
 }  // namespace atelier

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 #include <map>
 
 namespace atelier {
@@ -112,6 +113,33 @@ TEST(Sampler, OptionsOutOfRangeAreNamed) {
   EXPECT_NE(failed.error().message.find("top_p"), std::string::npos);
   EXPECT_FALSE(check_sampler_options({.temperature = -1}));
   EXPECT_FALSE(check_sampler_options({.temperature = std::nanf("")}));
+}
+
+// A mask says the same as a list, with every option.
+TEST(Sampler, MasksAndListsAgree) {
+  std::vector<float> logits;
+  for (size_t i = 0; i < 200; ++i) logits.push_back(static_cast<float>((i * 37) % 101) * 0.05f);
+  std::vector<TokenId> allowed;
+  std::vector<uint64_t> mask(4);
+  for (size_t id : {3u, 63u, 64u, 65u, 127u, 128u, 150u, 199u}) {
+    allowed.push_back(static_cast<TokenId>(id));
+    mask[id / 64] |= uint64_t{1} << (id % 64);
+  }
+  const std::vector<TokenId> seen = {3, 3, 64, 7};
+  for (const SamplerOptions& options :
+       {SamplerOptions{}, SamplerOptions{.temperature = 0}, SamplerOptions{.top_k = 3},
+        SamplerOptions{.repetition_penalty = 1.5f, .frequency_penalty = 0.3f, .top_p = 0.8f},
+        SamplerOptions{.logit_bias = {{65, 9.0f}, {10, 100.0f}}, .temperature = 0.7f, .min_p = 0.1f}}) {
+    Sampler one(options), other(options);
+    for (uint64_t step = 0; step < 200; ++step)
+      ASSERT_EQ(one.sample(logits, seen, step, allowed), other.sample_masked(logits, seen, step, mask));
+  }
+}
+
+TEST(Sampler, AMaskOfImpossibleTokensGivesTheFirst) {
+  const float never = -std::numeric_limits<float>::infinity();
+  Sampler sampler(SamplerOptions{});
+  EXPECT_EQ(sampler.sample_masked(std::vector<float>{1, never, never}, {}, 0, std::vector<uint64_t>{6}), 1);
 }
 
 }  // namespace

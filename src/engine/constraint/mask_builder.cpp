@@ -1,0 +1,254 @@
+#include "engine/constraint/mask_builder.h"
+
+#include <algorithm>
+
+namespace atelier::constraint {
+namespace {
+
+// Walks of fewer nodes are not worth an analysis of their own.
+constexpr size_t kDirectNodes = 1500;
+// Masks that took fewer nodes than this to put together are not kept.
+constexpr size_t kKeepNodes = 200;
+// Cumulative sets of bits are kept for so many rounds; few tokens are longer.
+constexpr size_t kDenseRounds = 32;
+// About a tenth of a second. Only a grammar of thousands of simultaneous alternatives comes near it.
+constexpr size_t kMaxNodes = 30'000'000;
+
+void set_bit(std::span<uint64_t> mask, TokenId id) {
+  mask[static_cast<size_t>(id) / 64] |= uint64_t{1} << (static_cast<size_t>(id) % 64);
+}
+
+}  // namespace
+
+MaskBuilder::MaskBuilder(std::shared_ptr<const TokenTrie> trie, ConfigStore& store)
+    : trie_(std::move(trie)), store_(store), path_(trie_->longest() + 2) {}
+
+bool MaskBuilder::build(ConfigId config, std::span<uint64_t> mask) {
+  std::ranges::fill(mask, 0);
+  if (const auto known = cache_.find(config); known != cache_.end()) {
+    std::ranges::copy(known->second.words, mask.begin());
+    for (const TokenId id : known->second.tokens) set_bit(mask, id);
+    return true;
+  }
+  visited_ = 0;
+  if (walk_directly(config)) {
+    for (const TokenId id : found_) set_bit(mask, id);
+  } else {
+    visited_ = 0;
+    const auto elements = store_.elements(config);
+    const std::vector<ConfigStore::Element> copy(elements.begin(), elements.end());
+    for (const ConfigStore::Element& element : copy)
+      if (!gave_up()) add_element(element, mask);
+  }
+  if (gave_up()) return false;
+  if (visited_ > kKeepNodes) keep(config, mask);
+  return true;
+}
+
+bool MaskBuilder::gave_up() const { return store_.exhausted() || visited_ > kMaxNodes; }
+
+void MaskBuilder::keep(ConfigId config, std::span<const uint64_t> mask) {
+  Cached cached;
+  size_t n = 0;
+  for (const uint64_t word : mask) n += static_cast<size_t>(__builtin_popcountll(word));
+  if (n * 2 > mask.size()) {  // four bytes an id against eight a word
+    cached.words.assign(mask.begin(), mask.end());
+  } else {
+    cached.tokens.reserve(n);
+    for (size_t i = 0; i < mask.size(); ++i)
+      for (uint64_t word = mask[i]; word != 0; word &= word - 1)
+        cached.tokens.push_back(static_cast<TokenId>(i * 64 + static_cast<size_t>(__builtin_ctzll(word))));
+  }
+  bytes_ += cached.words.size() * sizeof(uint64_t) + cached.tokens.size() * sizeof(TokenId) + 64;
+  cache_.emplace(config, std::move(cached));
+}
+
+bool MaskBuilder::walk_directly(ConfigId config) {
+  found_.clear();
+  const auto nodes = trie_->nodes();
+  const Grammar& grammar = store_.grammar();
+  path_[0] = config;
+  for (uint32_t i = 1; i < trie_->n_nodes();) {
+    if (++visited_ > kDirectNodes) return false;
+    const TokenTrie::Node& node = nodes[i];
+    const ConfigId next = store_.step_class(path_[node.depth - 1u], grammar.class_of(node.byte));
+    if (next == ConfigStore::kDead) {
+      i = node.end;
+      continue;
+    }
+    path_[node.depth] = next;
+    for (const TokenId id : trie_->tokens_at(i)) found_.push_back(id);
+    ++i;
+  }
+  return true;
+}
+
+void MaskBuilder::add_element(const ConfigStore::Element& element, std::span<uint64_t> mask) {
+  const auto below = store_.entries(element.stack);
+  const std::vector<ConfigStore::StackEntry> entries(below.begin(), below.end());
+  bool returns = store_.includes_bottom(element.stack);
+  for (const auto& [frame, rest] : entries) {
+    if (frame.is_loop()) {
+      add_loop(element.state, frame, rest, mask);
+    } else {
+      returns = true;
+    }
+  }
+  if (!returns) return;
+  const Local& inside = local(element.state);
+  add_local(inside, kAnyRounds, mask);
+  if (!inside.exits.empty()) add_exits(inside, kAnyRounds, store_.after_return(element.stack), mask);
+}
+
+void MaskBuilder::add_loop(StateId state, Frame frame, StackId below, std::span<uint64_t> mask) {
+  const Grammar::Loop& loop = store_.grammar().loops()[frame.loop()];
+  const uint32_t left = loop.max == kUnbounded ? kAnyRounds : loop.max - frame.rounds();
+  // Rounds still owed: none, more than any token has, or a number that exits have to be held against.
+  const uint32_t owed = frame.rounds() >= loop.min ? 0 : loop.min - frame.rounds();
+  const bool may_leave = owed <= trie_->longest();
+  const Local& inside =
+      owed == 0 || !may_leave ? local_in_free_loop(state, frame.loop()) : local_in_loop(state, frame);
+  const uint32_t rounds = owed == 0 || !may_leave ? left : kAnyRounds;
+  add_local(inside, rounds, mask);
+  if (may_leave && !inside.exits.empty()) add_exits(inside, rounds, store_.after_loop(below), mask);
+}
+
+void MaskBuilder::add_local(const Local& local, uint32_t rounds, std::span<uint64_t> mask) const {
+  if (local.up_to.empty()) return;
+  const size_t r = std::min<size_t>(rounds, local.up_to.size() - 1);
+  size_t from = 0;
+  if (!local.dense.empty()) {
+    const size_t dense = std::min(r, local.dense.size() - 1);
+    const std::vector<uint64_t>& words = local.dense[dense];
+    for (size_t i = 0; i < mask.size(); ++i) mask[i] |= words[i];
+    from = local.up_to[dense];
+  }
+  for (size_t i = from; i < local.up_to[r]; ++i) set_bit(mask, local.tokens[i]);
+}
+
+void MaskBuilder::add_exits(const Local& local, uint32_t rounds, ConfigId context, std::span<uint64_t> mask) {
+  const Grammar& grammar = store_.grammar();
+  for (size_t byte = 0; byte < 256; ++byte) {
+    const uint32_t begin = local.exit_begin[byte], end = local.exit_begin[byte + 1];
+    if (begin == end) continue;
+    const size_t byte_class = grammar.class_of(static_cast<uint8_t>(byte));
+    if (!store_.has_step(context, byte_class)) continue;
+    const ConfigId next = store_.step_class(context, byte_class);
+    if (next == ConfigStore::kDead) continue;
+    for (uint32_t i = begin; i < end; ++i)
+      if (local.exits[i].rounds <= rounds) add_below(local.exits[i].node, next, mask);
+  }
+}
+
+// `config` is where one stands at `node`.
+void MaskBuilder::add_below(uint32_t node, ConfigId config, std::span<uint64_t> mask) {
+  const auto nodes = trie_->nodes();
+  const Grammar& grammar = store_.grammar();
+  const uint32_t end = nodes[node].end;
+  path_[nodes[node].depth] = config;
+  for (const TokenId id : trie_->tokens_at(node)) set_bit(mask, id);
+  ++visited_;
+  for (uint32_t i = node + 1; i < end;) {
+    ++visited_;
+    const ConfigId next = store_.step_class(path_[nodes[i].depth - 1u], grammar.class_of(nodes[i].byte));
+    if (next == ConfigStore::kDead) {
+      i = nodes[i].end;
+      continue;
+    }
+    path_[nodes[i].depth] = next;
+    for (const TokenId id : trie_->tokens_at(i)) set_bit(mask, id);
+    ++i;
+  }
+}
+
+const MaskBuilder::Local& MaskBuilder::local(StateId state) {
+  return analyse(locals_, state, state, ConfigStore::kBottom);
+}
+
+const MaskBuilder::Local& MaskBuilder::local_in_free_loop(StateId state, uint32_t loop) {
+  const uint32_t free = store_.free_loop(loop);
+  const StackId stack = store_.push(Frame::loop(free, 0), ConfigStore::kBottom);
+  return analyse(free_locals_, static_cast<uint64_t>(free) << 32 | state, state, stack);
+}
+
+const MaskBuilder::Local& MaskBuilder::local_in_loop(StateId state, Frame frame) {
+  return analyse(loop_locals_[state], frame.bits(), state, store_.push(frame, ConfigStore::kBottom));
+}
+
+const MaskBuilder::Local& MaskBuilder::analyse(std::unordered_map<uint64_t, Local>& cache, uint64_t key,
+                                               StateId state, StackId stack) {
+  const auto [at, added] = cache.try_emplace(key);
+  if (!added) return at->second;
+  Local result = walk(store_.single(state, stack));
+  if (gave_up()) {  // incomplete: of use to nobody
+    cache.erase(at);
+    unfinished_ = std::move(result);
+    return unfinished_;
+  }
+  make_dense(result);
+  bytes_ += result.bytes();
+  at->second = std::move(result);
+  return at->second;
+}
+
+MaskBuilder::Local MaskBuilder::walk(ConfigId start) {
+  const auto nodes = trie_->nodes();
+  const Grammar& grammar = store_.grammar();
+  std::vector<std::pair<uint32_t, TokenId>> tokens;
+  std::vector<Exit> exits;
+  path_[0] = start;
+  for (uint32_t i = 1; i < trie_->n_nodes() && !store_.exhausted();) {
+    ++visited_;
+    const TokenTrie::Node& node = nodes[i];
+    const ConfigId before = path_[node.depth - 1u];
+    if (store_.accepts(before)) exits.push_back({i, store_.accept_rounds(before)});
+    const ConfigId next = store_.step_class(before, grammar.class_of(node.byte));
+    if (next == ConfigStore::kDead) {
+      i = node.end;
+      continue;
+    }
+    path_[node.depth] = next;
+    if (const auto ids = trie_->tokens_at(i); !ids.empty()) {
+      uint32_t rounds = store_.elements(next).empty() ? UINT32_MAX : store_.rounds(next);
+      if (store_.accepts(next)) rounds = std::min(rounds, store_.accept_rounds(next));
+      for (const TokenId id : ids) tokens.emplace_back(rounds, id);
+    }
+    ++i;
+  }
+  Local out;
+  std::ranges::sort(tokens);
+  out.tokens.reserve(tokens.size());
+  for (const auto& [rounds, id] : tokens) {
+    while (out.up_to.size() < rounds) out.up_to.push_back(static_cast<uint32_t>(out.tokens.size()));
+    out.tokens.push_back(id);
+  }
+  if (!tokens.empty()) out.up_to.push_back(static_cast<uint32_t>(out.tokens.size()));
+  std::ranges::sort(exits, {}, [&](const Exit& exit) { return std::pair(nodes[exit.node].byte, exit.node); });
+  out.exits = std::move(exits);
+  if (!out.exits.empty()) {
+    out.exit_begin.assign(257, 0);
+    for (const Exit& exit : out.exits) ++out.exit_begin[nodes[exit.node].byte + 1u];
+    for (size_t byte = 0; byte < 256; ++byte) out.exit_begin[byte + 1] += out.exit_begin[byte];
+  }
+  return out;
+}
+
+void MaskBuilder::make_dense(Local& local) const {
+  const size_t words = (trie_->vocab_size() + 63) / 64;
+  if (local.tokens.size() < words) return;
+  std::vector<uint64_t> bits(words);
+  size_t done = 0;
+  for (size_t r = 0; r < local.up_to.size() && r <= kDenseRounds; ++r) {
+    for (; done < local.up_to[r]; ++done) set_bit(bits, local.tokens[done]);
+    local.dense.push_back(bits);
+  }
+}
+
+size_t MaskBuilder::Local::bytes() const {
+  size_t n = tokens.size() * sizeof tokens[0] + up_to.size() * sizeof up_to[0] +
+             exits.size() * sizeof exits[0] + exit_begin.size() * sizeof exit_begin[0] + 128;
+  for (const auto& words : dense) n += words.size() * sizeof words[0];
+  return n;
+}
+
+}  // namespace atelier::constraint
