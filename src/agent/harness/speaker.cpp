@@ -1,0 +1,208 @@
+#include "agent/harness/speaker.h"
+
+#include <algorithm>
+#include <chrono>
+
+namespace atelier::agent {
+namespace {
+
+using chat::Conversation;
+using Clock = std::chrono::steady_clock;
+
+bool is_instruction(const chat::Message& message) {
+  return message.role == chat::Role::kSystem || message.role == chat::Role::kDeveloper;
+}
+
+double seconds_since(Clock::time_point start) {
+  return std::chrono::duration<double>(Clock::now() - start).count();
+}
+
+// Every turn draws from a stream of its own: a turn replayed after an undo says the same again.
+uint64_t turn_seed(uint64_t seed, uint64_t turn) {
+  uint64_t x = seed + 0x9e3779b97f4a7c15u * (turn + 1);  // splitmix64
+  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
+  x = (x ^ (x >> 27)) * 0x94d049bb133111ebu;
+  return x ^ (x >> 31);
+}
+
+}  // namespace
+
+// One turn while it is sampled.
+struct Speaker::Sampling {
+  std::unique_ptr<chat::Parser> parser;
+  std::unique_ptr<TurnConstraint> constraint;  // may be null
+  std::vector<TokenId> prompt;
+  std::vector<TokenId> tokens;
+  std::vector<chat::Delta> deltas;
+  std::vector<uint64_t> mask;
+  std::string call;  // begun last
+  StopReason reason = StopReason::kMaxTokens;
+  size_t cached_tokens = 0;  // of the prompt
+  double prefill_seconds = 0, decode_seconds = 0;
+
+  void show(const Options& options) {
+    for (const chat::Delta& delta : deltas) {
+      if (delta.kind == chat::Delta::Kind::kToolCallBegin) call = delta.name;
+      if (options.on_delta) options.on_delta(delta);
+    }
+    deltas.clear();
+  }
+};
+
+Result<std::vector<TokenId>> Speaker::next_prompt() const { return prompt_for(transcript_.conversation); }
+
+Result<std::vector<TokenId>> Speaker::prompt_for(const Conversation& conversation) const {
+  if (transcript_.rendered == 0) {
+    ATELIER_TRY(const chat::Prompt prompt, dialect_->render(conversation));
+    return prompt.encode(dialect_->tokenizer());
+  }
+  ATELIER_TRY(chat::Continuation next,
+              dialect_->render_continuation(transcript_.ids, conversation, transcript_.rendered));
+  std::vector<TokenId> prompt(transcript_.ids.begin(),
+                              transcript_.ids.begin() + static_cast<std::ptrdiff_t>(next.keep));
+  prompt.insert(prompt.end(), next.append.begin(), next.append.end());
+  return prompt;
+}
+
+// The instructions of a new conversation are a place of their own: other conversations begin there too.
+Result<std::span<const float>> Speaker::read_prompt(Sampling& turn, const Options& options) {
+  PrefillOptions reading{.cancel = options.cancel, .on_progress = options.on_prefill};
+  if (transcript_.rendered > 0) {
+    auto logits = cache_.prefill(turn.prompt, reading);
+    turn.cached_tokens = cache_.reused();
+    return logits;
+  }
+  size_t before = 0;
+  if (options.on_prefill)
+    reading.on_progress = [&](size_t done, size_t) {
+      const size_t cached = before == 0 ? cache_.reused() : turn.cached_tokens;
+      options.on_prefill(before + done, turn.prompt.size() - cached);
+    };
+  ATELIER_CHECK_OK(warm_up(reading));
+  turn.cached_tokens = cache_.reused();
+  before = cache_.computed();
+  if (before > 0) cache_.save();
+  return cache_.prefill(turn.prompt, reading);
+}
+
+Status Speaker::sample(Sampling& turn, const Options& options) {
+  const size_t room = cache_.engine().context_length() - turn.prompt.size();
+  const size_t max_tokens = std::min(options.max_tokens, room);
+  if (max_tokens == 0) {
+    turn.reason = StopReason::kContextFull;
+    return {};
+  }
+  SamplerOptions sampling = options.sampler;
+  sampling.seed = turn_seed(options.sampler.seed, transcript_.turns);
+  Sampler sampler(sampling, &dialect_->tokenizer());
+  // The dialect's ends of a turn, and whatever else the model's file calls an end: unconstrained, a model may
+  // say that one.
+  std::vector<TokenId> stops = dialect_->stop_tokens();
+  const std::vector<TokenId>& more_stops = cache_.engine().info().stop_tokens;
+  stops.insert(stops.end(), more_stops.begin(), more_stops.end());
+  Clock::time_point start = Clock::now();
+  Result<std::span<const float>> logits = read_prompt(turn, options);
+  turn.prefill_seconds = seconds_since(start);
+  start = Clock::now();
+  if (logits && options.keep_place) cache_.keep();
+  turn.mask.resize(token_mask_words(dialect_->tokenizer().vocab_size()));
+  while (logits) {
+    if (options.cancel != nullptr && options.cancel->load()) {
+      turn.reason = StopReason::kInterrupted;
+      break;
+    }
+    bool masked = false;
+    if (turn.constraint) {
+      ATELIER_TRY(masked, turn.constraint->allowed(turn.mask));
+    }
+    TokenId token = -1;
+    const bool closing = masked && turn.tokens.size() + options.closing_tokens >= max_tokens;
+    if (closing && turn.constraint->inside()) token = closing_token(turn.mask, dialect_->tokenizer());
+    const uint64_t step = turn.tokens.size();
+    if (token < 0)
+      token = masked ? sampler.sample_masked(*logits, cache_.tokens(), step, turn.mask)
+                     : sampler.sample(*logits, cache_.tokens(), step);
+    turn.tokens.push_back(token);
+    turn.parser->push(token, turn.deltas);
+    turn.show(options);
+    if (std::ranges::find(stops, token) != stops.end() || turn.parser->done()) {
+      turn.reason = StopReason::kStopToken;
+      break;
+    }
+    if (turn.constraint) turn.constraint->push(token, *turn.parser, turn.call);
+    if (turn.constraint && turn.constraint->complete()) {
+      turn.reason = StopReason::kStopString;
+      break;
+    }
+    if (turn.tokens.size() == max_tokens) {
+      turn.reason = max_tokens == room ? StopReason::kContextFull : StopReason::kMaxTokens;
+      break;
+    }
+    logits = cache_.append(token);
+  }
+  turn.decode_seconds = seconds_since(start);
+  if (!logits && logits.error().code != ErrorCode::kInterrupted)
+    return tl::unexpected<Error>(std::move(logits).error());
+  if (!logits) turn.reason = StopReason::kInterrupted;
+  return {};
+}
+
+Result<Speaker::Turn> Speaker::speak(const Options& options) {
+  ATELIER_CHECK_OK(check_sampler_options(options.sampler));
+  Sampling turn;
+  ATELIER_TRY(turn.prompt, next_prompt());
+  const size_t context = cache_.engine().context_length();
+  if (turn.prompt.size() >= context)
+    return fail(ErrorCode::kLimit, "the conversation has {} tokens, the context {}", turn.prompt.size(),
+                context);
+  turn.parser = dialect_->new_parser(chat::parser_options(transcript_.conversation));
+  ATELIER_TRY(turn.constraint, rules_->begin(transcript_.conversation));
+  ATELIER_CHECK_OK(sample(turn, options));
+  Turn out;
+  out.reason = turn.reason;
+  out.message = turn.parser->finish(turn.deltas);
+  turn.show(options);
+  out.finish = turn.parser->finish_reason();
+  if (turn.reason == StopReason::kStopString && !out.message.tool_calls.empty())
+    out.finish = chat::FinishReason::kToolCalls;
+  out.prompt_tokens = turn.prompt.size();
+  out.cached_tokens = turn.cached_tokens;
+  out.output_tokens = turn.tokens.size();
+  out.prefill_seconds = turn.prefill_seconds;
+  out.decode_seconds = turn.decode_seconds;
+  transcript_.ids = std::move(turn.prompt);
+  transcript_.ids.insert(transcript_.ids.end(), turn.tokens.begin(), turn.tokens.end());
+  transcript_.conversation.messages.push_back(out.message);
+  transcript_.rendered = transcript_.conversation.messages.size();
+  ++transcript_.turns;
+  return out;
+}
+
+Result<std::vector<TokenId>> Speaker::known_prompt() const {
+  Conversation so_far = transcript_.conversation;
+  if (transcript_.rendered == 0) {
+    const auto said = std::ranges::find_if_not(so_far.messages, is_instruction);
+    so_far.messages.erase(said, so_far.messages.end());
+  }
+  std::vector<std::vector<TokenId>> prompts;
+  for (const char* text : {"a", "b"}) {
+    Conversation with_user = so_far;
+    with_user.messages.push_back({.role = chat::Role::kUser, .content = text});
+    ATELIER_TRY(prompts.emplace_back(), prompt_for(with_user));
+  }
+  const auto common = std::ranges::mismatch(prompts[0], prompts[1]).in1 - prompts[0].begin();
+  prompts[0].resize(static_cast<size_t>(common));
+  return std::move(prompts[0]);
+}
+
+Status Speaker::warm_up(const PrefillOptions& options) {
+  // With something unanswered the next prompt is known as a whole, and is not idle work.
+  if (transcript_.rendered > 0 && transcript_.rendered != transcript_.conversation.messages.size()) return {};
+  ATELIER_TRY(const std::vector<TokenId> known, known_prompt());
+  if (known.empty() || known.size() >= cache_.engine().context_length()) return {};
+  ATELIER_CHECK_OK(cache_.compute(known, options));
+  cache_.keep();
+  return {};
+}
+
+}  // namespace atelier::agent

@@ -1,0 +1,354 @@
+#include "agent/patch/patch_language.h"
+
+#include <algorithm>
+#include <map>
+#include <set>
+
+#include "agent/patch/text.h"
+#include "agent/patch/text_file.h"
+#include "agent/workspace/quote.h"
+
+namespace atelier::agent {
+namespace {
+
+using constraint::CodePointSet;
+using constraint::ExprAutomaton;
+using constraint::ExprId;
+using constraint::GrammarBuilder;
+using constraint::kUnbounded;
+
+// A line longer than this is data: nobody edits it by its text.
+constexpr size_t kMaxLineText = 2000;
+constexpr size_t kMaxSegment = 64;  // of a new file's path
+constexpr size_t kMaxNewFolders = 4;
+
+bool has_controls(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; });
+}
+
+// Can stand behind a blank or a minus and be read back as it is.
+bool is_line_usable(std::string_view text) {
+  return text.size() <= kMaxLineText && !has_controls(text) && is_utf8(text);
+}
+
+// Names of files without a dot that are common all the same; no new folder has one of them.
+const std::vector<std::string>& dotless_files() {
+  static const std::vector<std::string> names = {"Makefile", "Dockerfile", "LICENSE",  "README",
+                                                 "Gemfile",  "Rakefile",   "Justfile", "BUILD"};
+  return names;
+}
+
+std::string lower(std::string text) {
+  for (char& c : text)
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
+  return text;
+}
+
+// States and edges of one automaton, added as they come.
+class Automaton {
+ public:
+  uint32_t state(bool accepting = false) {
+    automaton_.states.push_back({.edges = {}, .accepting = accepting});
+    return static_cast<uint32_t>(automaton_.states.size() - 1);
+  }
+  uint32_t states(size_t n) {
+    const auto first = static_cast<uint32_t>(automaton_.states.size());
+    automaton_.states.resize(automaton_.states.size() + n);
+    return first;
+  }
+  void edge(uint32_t from, ExprId label, uint32_t to) {
+    automaton_.states[from].edges.push_back({label, to});
+  }
+  void accept(uint32_t state) { automaton_.states[state].accepting = true; }
+  const ExprAutomaton& get() const { return automaton_; }
+
+ private:
+  ExprAutomaton automaton_;
+};
+
+class PatchWriter {
+ public:
+  PatchWriter(GrammarBuilder& builder, PatchSpelling spelling)
+      : b_(builder), json_(spelling == PatchSpelling::kJson) {
+    newline_ = b_.bytes(json_ ? "\\n" : "\n");
+    const constraint::RuleId rule = b_.declare("added line");
+    b_.define(rule, b_.sequence({b_.repeat(any_character(), 0, kUnbounded), newline_}));
+    added_ = b_.sequence({b_.bytes("+"), b_.rule(rule)});
+  }
+
+  ExprId patch(const PatchScope& scope) {
+    // Layer 0: no section yet; layer 1: at least one. In each, state i: files before i are done with.
+    const size_t n = scope.files.size();
+    Automaton all;
+    const uint32_t start = all.state();
+    const uint32_t first = all.states(n + 1), second = all.states(n + 1);
+    const uint32_t end = all.state(/*accepting=*/true);
+    all.edge(start, line("*** Begin Patch"), first);
+    ExprId add = b_.never();
+    if (!scope.folders.empty()) {
+      const constraint::RuleId path = b_.declare("new path");
+      b_.define(path, new_path(scope.folders));
+      new_path_ = b_.rule(path);
+      const constraint::RuleId rule = b_.declare("added file");
+      b_.define(rule, b_.sequence({b_.bytes("*** Add File: "), new_path_, newline_,
+                                   b_.repeat(added_, 1, kUnbounded)}));
+      add = b_.rule(rule);
+    }
+    for (size_t i = 0; i <= n; ++i) {
+      const auto at = static_cast<uint32_t>(i);
+      for (const uint32_t layer : {first, second}) {
+        if (!b_.is_never(add)) all.edge(layer + at, add, second + at);
+        if (i == n) continue;
+        all.edge(layer + at, b_.empty(), layer + at + 1);
+      }
+      all.edge(second + at, b_.bytes("*** End Patch"), end);
+      if (i == n) continue;
+      const constraint::RuleId rule = b_.declare("section");
+      b_.define(rule, section(scope.files[i]));
+      for (const uint32_t layer : {first, second}) all.edge(layer + at, b_.rule(rule), second + at + 1);
+    }
+    return b_.automaton(all.get());
+  }
+
+ private:
+  std::string spelt(std::string_view text) const {
+    if (!json_) return std::string(text);
+    std::string out;
+    for (const char c : text) {
+      if (c == '"' || c == '\\') out += '\\';
+      if (c == '\t') {
+        out += "\\t";
+      } else {
+        out += c;
+      }
+    }
+    return out;
+  }
+  ExprId text(std::string_view bytes) { return bytes.empty() ? b_.empty() : b_.bytes(spelt(bytes)); }
+  ExprId line(std::string_view bytes) { return b_.bytes(spelt(bytes) + (json_ ? "\\n" : "\n")); }
+
+  // Of added lines: everything but controls.
+  ExprId any_character() {
+    CodePointSet plain = {{0x20, 0x7e}, {0xa0, constraint::kLastCodePoint}};
+    if (!json_) {
+      plain.add('\t');
+      return b_.chars(plain);
+    }
+    const CodePointSet hex = {{'0', '9'}, {'A', 'F'}, {'a', 'f'}};
+    const auto set = [this](const CodePointSet& chars) { return b_.chars(chars); };
+    const ExprId any = set(hex);
+    // No controls, no halves of surrogate pairs.
+    const ExprId code = b_.choice(
+        {b_.sequence({b_.bytes("00"), set({{'2', '7'}, {'A', 'F'}, {'a', 'f'}}), any}),
+         b_.sequence({b_.bytes("0"), set({{'1', '9'}, {'A', 'F'}, {'a', 'f'}}), any, any}),
+         b_.sequence({set({{'1', '9'}, {'A', 'C'}, {'a', 'c'}, {'E', 'F'}, {'e', 'f'}}), any, any, any}),
+         b_.sequence({set({{'D', 'D'}, {'d', 'd'}}), set({{'0', '7'}}), any, any})});
+    const CodePointSet quoted = {{'"', '"'}, {'\\', '\\'}, {'/', '/'}, {'t', 't'}};
+    return b_.choice(
+        {b_.chars(plain.minus({{'"', '"'}, {'\\', '\\'}})),
+         b_.sequence({b_.bytes("\\"), b_.choice({set(quoted), b_.sequence({b_.bytes("u"), code})})})});
+  }
+
+  ExprId section(const PatchableFile& file) {
+    const ExprId path = text(file.path);
+    const ExprId erase = b_.sequence({b_.bytes("*** Delete File: "), path, newline_});
+    std::vector<ExprId> update = {b_.bytes("*** Update File: "), path, newline_};
+    if (!b_.is_never(new_path_))
+      update.push_back(b_.optional(b_.sequence({b_.bytes("*** Move to: "), new_path_, newline_})));
+    update.push_back(hunks(file));
+    return b_.choice({erase, b_.sequence(update)});
+  }
+
+  // Where a line may be an anchor without leading further than itself: it is found as a whole, by the pass
+  // that finds it first.
+  static std::vector<std::string> anchors(std::span<const TextLine> lines) {
+    std::set<std::string_view> right_trimmed_lines;
+    for (const TextLine& one : lines) right_trimmed_lines.insert(right_trimmed(one.text));
+    std::vector<std::string> texts;
+    for (const TextLine& one : lines) {
+      const std::string_view anchor = trimmed(one.text);
+      const bool letter = !anchor.empty() && ((anchor[0] >= 'a' && anchor[0] <= 'z') ||
+                                              (anchor[0] >= 'A' && anchor[0] <= 'Z') || anchor[0] == '_');
+      const bool reaches_itself = one.text == anchor || !right_trimmed_lines.contains(anchor);
+      texts.emplace_back(
+          letter && reaches_itself && !anchor.ends_with("@@") && is_line_usable(anchor) ? anchor : "");
+    }
+    return texts;
+  }
+
+  // Hunks over lines 0 to n. For each place p: `after` a hunk that ended there, a hunk that is `bare`
+  // (without an anchor) or `anchored`, with only added lines so far (bare_added, anchored_added); `from` p on
+  // any line may be the block's first; `in` a block whose next line is p.
+  ExprId hunks(const PatchableFile& file) {
+    const auto parsed = TextFile::parse(file.path, file.content);
+    if (!parsed) return b_.never();
+    const std::span<const TextLine> lines = parsed->lines;
+    const std::vector<std::string> anchor_texts = anchors(lines);
+    const auto n = static_cast<uint32_t>(lines.size());
+    Automaton all;
+    const uint32_t start = all.state();
+    const uint32_t after = all.states(n + 1), anchor = all.states(n + 1), bare = all.states(n + 1);
+    const uint32_t bare_added = all.states(n + 1), anchored = all.states(n + 1),
+                   anchored_added = all.states(n + 1);
+    const uint32_t from = all.states(n + 1), in = all.states(n + 1), next = all.states(n + 1);
+    const ExprId kept = b_.chars({{' ', ' '}, {'-', '-'}});
+    const ExprId separator = line("@@"), heading = b_.bytes("@@ ");
+    all.edge(start, separator, bare);
+    all.edge(start, heading, anchor);
+    for (uint32_t p = 0; p <= n; ++p) {
+      all.accept(after + p);
+      all.edge(after + p, separator, bare + p);
+      if (p < n) all.edge(after + p, heading, anchor + p);
+      for (const auto& [state, with_added] : {std::pair(bare, bare_added),
+                                              {bare_added, bare_added},
+                                              {anchored, anchored_added},
+                                              {anchored_added, anchored_added}}) {
+        all.edge(state + p, added_, with_added + p);
+        all.edge(state + p, b_.empty(), from + p);
+      }
+      // Added lines alone go behind the anchor, without one to the end.
+      all.edge(bare_added + p, b_.empty(), after + n);
+      all.edge(anchored_added + p, b_.empty(), after + p);
+      all.edge(in + p, added_, in + p);
+      all.edge(in + p, b_.empty(), after + p);
+      if (p == n) continue;
+      all.edge(in + p, b_.empty(), next + p);
+      all.edge(from + p, b_.empty(), next + p);
+      all.edge(from + p, b_.empty(), from + p + 1);
+      if (is_line_usable(lines[p].text))
+        all.edge(next + p, b_.sequence({kept, line(lines[p].text)}), in + p + 1);
+      if (!anchor_texts[p].empty()) all.edge(anchor + p, line(anchor_texts[p]), anchored + p + 1);
+      all.edge(anchor + p, b_.empty(), anchor + p + 1);
+    }
+    return b_.automaton(all.get());
+  }
+
+  // A name's letters, those of `taken` left out, in any case of letters.
+  ExprId new_name(const std::vector<std::string>& taken, bool dots) {
+    const CodePointSet letters =
+        dots ? CodePointSet{{'A', 'Z'}, {'a', 'z'}, {'0', '9'}, {'_', '_'}, {'-', '-'}, {'.', '.'}}
+             : CodePointSet{{'A', 'Z'}, {'a', 'z'}, {'0', '9'}, {'_', '_'}, {'-', '-'}};
+    const ExprId rest = b_.repeat(b_.chars(letters), 0, kMaxSegment);
+    // A tree of the names that are taken; leaving it makes a name new.
+    struct Node {
+      std::map<char, uint32_t> children;
+      bool taken = false;
+    };
+    std::vector<Node> nodes(1);
+    nodes[0].taken = true;
+    for (const std::string& name : taken) {
+      uint32_t at = 0;
+      for (const char c : lower(name)) {
+        const auto [child, is_new] = nodes[at].children.try_emplace(c, static_cast<uint32_t>(nodes.size()));
+        at = child->second;
+        if (is_new) nodes.emplace_back();
+      }
+      nodes[at].taken = true;
+    }
+    Automaton all;
+    all.states(nodes.size());
+    const uint32_t free = all.state(/*accepting=*/true);
+    for (uint32_t i = 0; i < nodes.size(); ++i) {
+      CodePointSet others = letters;
+      for (const auto& [c, child] : nodes[i].children) {
+        const auto letter = static_cast<char32_t>(static_cast<unsigned char>(c));
+        if (!letters.contains(letter)) continue;  // no new name has it
+        CodePointSet same;
+        same.add(letter);
+        if (c >= 'a' && c <= 'z') same.add(letter - 32);
+        others = others.minus(same);
+        all.edge(i, b_.chars(same), child);
+      }
+      if (i == 0) others = others.minus({{'-', '-'}, {'.', '.'}});  // no option, no hidden file
+      if (!others.empty()) all.edge(i, b_.sequence({b_.chars(others), rest}), free);
+      if (!nodes[i].taken) all.accept(i);
+    }
+    return b_.automaton(all.get());
+  }
+
+  // New folders have no dot in their names and new files have one, or are one of the well-known: so that no
+  // patch makes a file and a folder of the same name.
+  ExprId new_path(const std::vector<PatchableFolder>& folders) {
+    const ExprId folder = b_.sequence({new_name(dotless_files(), /*dots=*/false), b_.bytes("/")});
+    const ExprId file = new_file({});
+    std::vector<ExprId> paths;
+    for (const PatchableFolder& place : folders) {
+      std::vector<std::string> taken = place.names;
+      taken.insert(taken.end(), dotless_files().begin(), dotless_files().end());
+      const ExprId deeper = b_.sequence(
+          {new_name(taken, /*dots=*/false), b_.bytes("/"), b_.repeat(folder, 0, kMaxNewFolders), file});
+      const ExprId name = b_.choice({new_file(place.names), deeper});
+      paths.push_back(place.path.empty() ? name : b_.sequence({text(place.path + "/"), name}));
+    }
+    return b_.choice(paths);
+  }
+
+  ExprId new_file(const std::vector<std::string>& taken) {
+    // name.extension, neither empty; what is taken is left out where it has that form.
+    std::vector<ExprId> choices;
+    for (const std::string& name : dotless_files()) {
+      const bool is_taken =
+          std::ranges::any_of(taken, [&](const std::string& other) { return lower(other) == lower(name); });
+      if (!is_taken) choices.push_back(b_.bytes(name));
+    }
+    choices.push_back(dotted_name(taken));
+    return b_.choice(choices);
+  }
+
+  // As new_name, with at least one dot inside.
+  ExprId dotted_name(const std::vector<std::string>& taken) {
+    const CodePointSet plain = {{'A', 'Z'}, {'a', 'z'}, {'0', '9'}, {'_', '_'}, {'-', '-'}};
+    // "stem.rest": the stem has no dot; for a stem that taken names have, the rest is new among theirs.
+    std::map<std::string, std::vector<std::string>> rests;
+    for (const std::string& name : taken)
+      if (const size_t dot = name.find('.'); dot != std::string::npos && dot > 0)
+        rests[lower(name.substr(0, dot))].push_back(name.substr(dot + 1));
+    const ExprId extension = b_.repeat(b_.chars(plain), 1, 16);
+    const ExprId free_rest =
+        b_.sequence({extension, b_.repeat(b_.sequence({b_.bytes("."), extension}), 0, 3)});
+    std::vector<std::string> stems;
+    std::vector<ExprId> choices;
+    for (const auto& [stem, taken_rests] : rests) {
+      stems.push_back(stem);
+      choices.push_back(b_.sequence({any_case(stem), b_.bytes("."), new_name(taken_rests, /*dots=*/false)}));
+    }
+    choices.push_back(b_.sequence({new_name(stems, /*dots=*/false), b_.bytes("."), free_rest}));
+    return b_.choice(choices);
+  }
+
+  ExprId any_case(std::string_view lower_text) {
+    std::vector<ExprId> parts;
+    for (const char c : lower_text) {
+      const auto letter = static_cast<char32_t>(static_cast<unsigned char>(c));
+      CodePointSet same;
+      same.add(letter);
+      if (c >= 'a' && c <= 'z') same.add(letter - 32);
+      parts.push_back(b_.chars(same));
+    }
+    return b_.sequence(parts);
+  }
+
+  GrammarBuilder& b_;
+  bool json_;
+  ExprId newline_, added_;
+  ExprId new_path_ = 1;  // never, until there are folders
+};
+
+}  // namespace
+
+bool is_patchable(std::string_view path, std::string_view content) {
+  return !has_controls(path) && is_utf8(path) && trimmed(path) == path && !path.empty() &&
+         content.find('\0') == std::string_view::npos;
+}
+
+Result<constraint::ExprId> patch_language(GrammarBuilder& builder, const PatchScope& scope,
+                                          PatchSpelling spelling) {
+  if (scope.files.empty() && scope.folders.empty())
+    return fail(ErrorCode::kInvalidArgument, "patch: expected files or folders that may change, found none");
+  const ExprId patch = PatchWriter(builder, spelling).patch(scope);
+  if (builder.full())
+    return fail(ErrorCode::kLimit, "patch: the files are too long to be offered line by line");
+  return patch;
+}
+
+}  // namespace atelier::agent

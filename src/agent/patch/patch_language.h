@@ -1,0 +1,45 @@
+// The patches that apply: a grammar made of the very lines they may touch.
+//
+// Context and removed lines are lines of the file, in its order, beginning anywhere after the last hunk; an
+// anchor is a line before its hunk; files that are added do not exist yet. Whatever is generated under it
+// applies at the first attempt (docs/patch.md has the argument). Added lines are free.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "engine/constraint/grammar_builder.h"
+
+namespace atelier::agent {
+
+// A file that may be changed, moved or deleted.
+struct PatchableFile {
+  std::string path{};
+  std::string content{};
+};
+// A folder that files may be added to, and the names in it, which new ones must not have.
+struct PatchableFolder {
+  std::string path{};  // empty: the workspace
+  std::vector<std::string> names{};
+};
+struct PatchScope {
+  std::vector<PatchableFile> files{};      // by path; each at most once in a patch, in this order
+  std::vector<PatchableFolder> folders{};  // none: nothing can be added
+};
+
+// How the patch is written.
+enum class PatchSpelling {
+  kPlain,
+  kJson,  // inside of a JSON string, quotes not included
+};
+
+// From "*** Begin Patch" to "*** End Patch", with at least one section. kLimit where the files are too long.
+Result<constraint::ExprId> patch_language(constraint::GrammarBuilder& builder, const PatchScope& scope,
+                                          PatchSpelling spelling);
+
+// Whether the language has this file: text without what JSON or the format cannot carry.
+bool is_patchable(std::string_view path, std::string_view content);
+
+}  // namespace atelier::agent
