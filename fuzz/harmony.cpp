@@ -105,9 +105,19 @@ struct Shown {
   }
 };
 
-Message parse(const std::vector<TokenId>& ids, const Conversation& conversation) {
+Conversation opening() {
+  Conversation conversation;
+  conversation.tools = {{"f", {}, {}}, {"g", {}, {}}};
+  conversation.messages.push_back({.role = Role::kUser, .content = "x"});
+  return conversation;
+}
+
+Message parse(const std::vector<TokenId>& ids) {
+  // Building the mask takes longer than all the rest: one mask, led back to the beginning of a turn.
+  static const auto mask = dialect().new_header_mask(opening());
+  static const auto turn_begin = tokenizer().encode("<|end|><|start|>assistant", Specials::kRecognised);
+  for (TokenId id : turn_begin) mask->push(id);
   const auto parser = dialect().new_parser();
-  const auto mask = dialect().new_header_mask(conversation);
   std::vector<Delta> deltas;
   for (TokenId id : ids) {
     if (const auto allowed = mask->allowed()) ATELIER_CHECK(!allowed->empty());
@@ -133,12 +143,12 @@ Message parse(const std::vector<TokenId>& ids, const Conversation& conversation)
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   const std::vector<TokenId> sampled = tokens_of(data, size);
-  Conversation conversation;
-  conversation.tools = {{"f", {}, {}}, {"g", {}, {}}};
-  conversation.messages.push_back({.role = Role::kUser, .content = "x"});
-  std::vector<TokenId> history = dialect().render(conversation).value().encode(tokenizer());
+  static const auto prompt =
+      tokenizer().encode("<|start|>user<|message|>x<|end|><|start|>assistant", Specials::kRecognised);
+  std::vector<TokenId> history = prompt;
   history.insert(history.end(), sampled.begin(), sampled.end());
-  conversation.messages.push_back(parse(sampled, conversation));
+  Conversation conversation = opening();
+  conversation.messages.push_back(parse(sampled));
 
   // Whatever was sampled, the sequence goes on from a legal place.
   conversation.messages.push_back({.role = Role::kUser, .content = "y"});
@@ -146,6 +156,6 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   ATELIER_CHECK(next.keep <= history.size());
   const std::string appended = tokenizer().decode(next.append);
   ATELIER_CHECK(appended.ends_with("<|start|>user<|message|>y<|end|><|start|>assistant"));
-  ATELIER_CHECK(dialect().render(conversation).has_value());
+  if (size % 16 == 0) ATELIER_CHECK(dialect().render(conversation).has_value());  // slow, and sees text only
   return 0;
 }

@@ -110,10 +110,9 @@ Status run_bench(const BenchFlags& flags, const Globals& globals) {
   const double int8_ops_s = kernels::measure_int8_peak(engine->pool());
 
   const uint64_t kv_bytes = engine->kv_pool().sequence_bytes(flags.depth);
-  // A step streams the weights once whatever the batch (dense models), and every sequence's cache.
+  // A step streams the weights that its tokens meet once, whatever the batch, and every sequence's cache.
   const double bytes_per_token =
-      static_cast<double>(info.bytes_per_token) / static_cast<double>(flags.batch) +
-      static_cast<double>(kv_bytes);
+      info.bytes_per_pass(flags.batch) / static_cast<double>(flags.batch) + static_cast<double>(kv_bytes);
   const double prefill_rate = prefill.empty() ? 0 : best_rate(flags.n_prefill, prefill);
   const double decode_rate = decode.empty() ? 0 : best_rate(flags.n_decode * flags.batch, decode);
   const double ops_per_token = 2.0 * static_cast<double>(info.n_active_params);

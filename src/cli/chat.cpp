@@ -1,8 +1,7 @@
 // atelier chat: one answer, or a conversation at the terminal.
 #include <unistd.h>
 
-#include <cstdlib>
-
+#include "base/user_folders.h"
 #include "chat/assistant.h"
 #include "cli/line_editor.h"
 #include "cli/model_flags.h"
@@ -158,16 +157,10 @@ class Chat {
 };
 
 std::filesystem::path history_file() {
-  const char* state = std::getenv("XDG_STATE_HOME");
-  const char* home = std::getenv("HOME");
-  if ((state == nullptr || *state == '\0') && home == nullptr) return {};
-  const std::filesystem::path folder =
-      (state != nullptr && *state != '\0' ? std::filesystem::path(state)
-                                          : std::filesystem::path(home) / ".local/state") /
-      "atelier";
+  const Result<std::filesystem::path> folder = user_folder(UserFolder::kState);
   std::error_code failed;
-  std::filesystem::create_directories(folder, failed);
-  return failed ? std::filesystem::path() : folder / "chat_history";
+  if (folder) std::filesystem::create_directories(*folder, failed);
+  return folder && !failed ? *folder / "chat_history" : std::filesystem::path();
 }
 
 // Lines joined while they end in a backslash.

@@ -3,6 +3,8 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
@@ -107,8 +109,26 @@ TransferHooks transfer_hooks(const Globals& globals) {
   return hooks;
 }
 
+namespace {
+
+// Without a command the agent is meant: "atelier -m NAME" is "atelier agent -m NAME".
+std::vector<std::string> with_command(int argc, char** argv) {
+  std::vector<std::string> words(argv + 1, argv + argc);
+  const auto first = std::ranges::find_if_not(
+      words, [](const std::string& word) { return word == "--quiet" || word == "--verbose"; });
+  constexpr std::array<std::string_view, 4> kOwn = {"-h", "--help", "--help-all", "--version"};
+  const bool own = first != words.end() && std::ranges::find(kOwn, *first) != kOwn.end();
+  if (first == words.end() || (first->starts_with('-') && !own)) words.insert(first, "agent");
+  std::ranges::reverse(words);  // as CLI11 wants them
+  return words;
+}
+
+}  // namespace
+
 int run(int argc, char** argv) {
-  std::signal(SIGPIPE, SIG_IGN);  // a closed pipe is an error to report, not a death
+  // A closed pipe and a file past the limit on sizes are errors to report, not deaths.
+  std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);
   interrupted();
   CLI::App app("Atelier runs open-weight language models on this machine, offline.", "atelier");
   app.set_version_flag("--version", "atelier " ATELIER_VERSION);
@@ -119,11 +139,12 @@ int run(int argc, char** argv) {
   app.add_flag("--verbose", globals.verbose, "Print timings and cache reuse on stderr");
   Run selected;
   for (const auto add : {register_chat, register_generate, register_tokenizer_commands,
-                         register_dialect_commands, register_logits, register_perplexity, register_bench,
-                         register_synth, register_store_commands, register_doctor})
+                         register_dialect_commands, register_logits, register_perplexity, register_apply,
+                         register_exec, register_agent, register_trust_commands, register_bench,
+                         register_synth, register_store_commands, register_doctor, register_serve})
     add({app, globals, selected});
   try {
-    app.parse(argc, argv);
+    app.parse(with_command(argc, argv));
   } catch (const CLI::ParseError& error) {  // the library's way of saying usage, and of answering --help
     return app.exit(error, std::cout, std::cerr) == 0 ? 0 : 2;
   }

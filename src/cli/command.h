@@ -34,10 +34,15 @@ void register_tokenizer_commands(Registration);  // tokenize, detokenize
 void register_dialect_commands(Registration);    // render, parse
 void register_logits(Registration);
 void register_perplexity(Registration);
+void register_apply(Registration);
+void register_exec(Registration);
+void register_agent(Registration);           // agent, resume
+void register_trust_commands(Registration);  // trust, mcp
 void register_bench(Registration);
 void register_synth(Registration);
 void register_store_commands(Registration);  // pull, list, show, rm
 void register_doctor(Registration);
+void register_serve(Registration);
 
 // Parses the command line, runs the command, reports its error. Returns the exit code of docs/cli.md: 0, 1, 2
 // or 130.

@@ -10,7 +10,7 @@
 namespace atelier::cli {
 namespace {
 
-constexpr size_t kMaxInputBytes = size_t{32} << 20;
+constexpr size_t kMaxDialectInput = size_t{32} << 20;
 
 Result<std::unique_ptr<chat::Dialect>> load_dialect(const std::string& model, const Globals& globals) {
   ATELIER_TRY(const std::filesystem::path path, locate(model, globals));
@@ -21,7 +21,7 @@ Result<std::unique_ptr<chat::Dialect>> load_dialect(const std::string& model, co
 
 Status run_render(const std::string& model, bool text, const Globals& globals) {
   ATELIER_TRY(const auto dialect, load_dialect(model, globals));
-  ATELIER_TRY(const std::string body, read_stdin(kMaxInputBytes));
+  ATELIER_TRY(const std::string body, read_stdin(kMaxDialectInput));
   ATELIER_TRY(const chat::Conversation conversation, chat::parse_completions_body(std::string_view(body)));
   ATELIER_TRY(const chat::Prompt prompt, dialect->render(conversation));
   return text ? print(prompt.to_text(dialect->tokenizer())) : print_json(prompt.encode(dialect->tokenizer()));
@@ -29,7 +29,7 @@ Status run_render(const std::string& model, bool text, const Globals& globals) {
 
 Status run_parse(const std::string& model, const Globals& globals) {
   ATELIER_TRY(const auto dialect, load_dialect(model, globals));
-  ATELIER_TRY(const std::string input, read_stdin(kMaxInputBytes));
+  ATELIER_TRY(const std::string input, read_stdin(kMaxDialectInput));
   ATELIER_TRY(const std::vector<TokenId> ids, parse_token_ids("standard input", input));
   const std::unique_ptr<chat::Parser> parser = dialect->new_parser();
   std::vector<chat::Delta> deltas;

@@ -46,6 +46,9 @@ LineEditor::LineEditor(std::string prompt, std::filesystem::path history_file)
   el_set(s.editor, EL_EDITOR, "emacs");
   el_set(s.editor, EL_HIST, history, s.history);
   el_set(s.editor, EL_BIND, "^R", "em-inc-search-prev", nullptr);
+  // The terminal is not raw between lines and until a moment after the prompt: a Ctrl-D typed then is an end
+  // of input to the kernel, which it hands over as a zero byte once the terminal is raw.
+  el_set(s.editor, EL_BIND, "^@", "em-delete-or-list", nullptr);
   el_source(s.editor, nullptr);  // the user's ~/.editrc
 }
 

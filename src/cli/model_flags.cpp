@@ -1,7 +1,5 @@
 #include "cli/model_flags.h"
 
-#include <random>
-
 #include "io/pull.h"
 #include "models/script.h"
 
@@ -16,8 +14,13 @@ void ModelFlags::add_to(CLI::App& command, bool required) {
   auto* option =
       command.add_option("-m,--model", model, "A name from the store, a .gguf, or a folder with config.json");
   if (required) option->required();
+  add_load_flags(command);
+}
+
+void ModelFlags::add_load_flags(CLI::App& command) {
   command.add_option("--threads", threads, "Threads to compute on (default: one per physical core)")
       ->check(CLI::Range(1, 1024));
+  command.add_flag("--pin", pin, "Keep each thread on a core of its own, also where there is one NUMA node");
   command
       .add_option("--ctx", context,
                   "Tokens a conversation may reach (default: what the model was trained for)")
@@ -25,7 +28,15 @@ void ModelFlags::add_to(CLI::App& command, bool required) {
   command.add_flag("--reference", reference, "Compute on the scalar reference path (slow, exact)");
   command.add_flag("--deterministic", deterministic,
                    "Same tokens whatever the threads, batch neighbours and cache hits");
+  command.add_flag("--no-speculation", no_speculation,
+                   "Evaluate no guessed tokens ahead (the answers are the same either way)");
   command.add_flag("--mmap-anyway", mmap_anyway, "Load even if the model will not fit into memory");
+  command
+      .add_option(
+          "--dense", dense,
+          "q8: turn BF16, F16 and F32 matrices into 8-bit blocks on loading (`perplexity` says what it "
+          "costs)")
+      ->check(CLI::IsMember({"published", "q8"}));
 }
 
 Result<std::filesystem::path> locate(const std::string& model, const Globals& globals) {
@@ -36,9 +47,14 @@ Result<std::filesystem::path> locate(const std::string& model, const Globals& gl
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globals& globals) {
   EngineOptions options;
   options.n_threads = flags.threads;
+  if (flags.pin) options.pin = Pinning::kOn;
   options.context = flags.context;
   options.ignore_memory = flags.mmap_anyway;
-  if (flags.reference) options.numerics = Numerics::kReference;
+  if (flags.dense == "q8") options.dense = DenseWeights::kQ8;
+  options.numerics = flags.reference       ? Numerics::kReference
+                     : flags.deterministic ? Numerics::kFast
+                                           : Numerics::kFastest;
+  options.drafts.enabled = !flags.no_speculation;
   if (flags.model.starts_with(kScriptPrefix)) {
     const std::filesystem::path path = flags.model.substr(kScriptPrefix.size());
     ATELIER_TRY(Script script, load_script(path));
@@ -50,37 +66,64 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globa
 }
 
 void SamplingFlags::add_to(CLI::App& command) {
-  command.add_option("--temp", temperature, "Temperature; 0 takes the likeliest token")
+  command.add_option("--temp", choice.temperature, "Temperature; 0 takes the likeliest token")
       ->check(CLI::Range(0.0, 100.0));
-  command.add_option("--top-p", top_p, "Smallest set of tokens with this probability")
+  command.add_option("--top-p", choice.top_p, "Smallest set of tokens with this probability")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--top-k", top_k, "Only the K likeliest tokens; 0: all");
-  command.add_option("--min-p", min_p, "Only tokens this likely relative to the likeliest")
+  command.add_option("--top-k", choice.top_k, "Only the K likeliest tokens; 0: all");
+  command.add_option("--min-p", choice.min_p, "Only tokens this likely relative to the likeliest")
       ->check(CLI::Range(0.0, 1.0));
-  command.add_option("--typical-p", typical_p, "Locally typical sampling")->check(CLI::Range(0.0, 1.0));
-  command.add_option("--repeat-penalty", repetition_penalty, "Divides the logits of tokens seen")
-      ->check(CLI::Range(0.01, 100.0));
-  command.add_option("--presence-penalty", presence_penalty, "Subtracted from tokens seen")
-      ->check(CLI::Range(-100.0, 100.0));
-  command.add_option("--frequency-penalty", frequency_penalty, "Subtracted per occurrence")
-      ->check(CLI::Range(-100.0, 100.0));
-  command.add_option("--seed", seed, "Makes the answer repeatable");
+  command.add_option("--typical-p", choice.typical_p, "Locally typical sampling")
+      ->check(CLI::Range(0.0, 1.0));
+  add_penalties_to(command);
+  add_alternatives_to(command);
+  command.add_option("--seed", choice.seed, "Makes the answer repeatable");
   command.add_option("--stop", stop, "Stop before this text (may be given several times)")
       ->expected(1)
       ->take_all();
 }
 
-SamplerOptions SamplingFlags::resolve(SamplerOptions options) const {
-  options.temperature = temperature.value_or(options.temperature);
-  options.top_p = top_p.value_or(options.top_p);
-  options.top_k = top_k.value_or(options.top_k);
-  options.min_p = min_p.value_or(options.min_p);
-  options.typical_p = typical_p.value_or(options.typical_p);
-  options.repetition_penalty = repetition_penalty.value_or(options.repetition_penalty);
-  options.presence_penalty = presence_penalty.value_or(options.presence_penalty);
-  options.frequency_penalty = frequency_penalty.value_or(options.frequency_penalty);
-  options.seed = seed ? *seed : std::random_device{}();
-  return options;
+void SamplingFlags::add_penalties_to(CLI::App& command) {
+  command.add_option("--repeat-penalty", choice.repetition_penalty, "Divides the logits of tokens seen")
+      ->check(CLI::Range(0.01, 100.0));
+  command.add_option("--presence-penalty", choice.presence_penalty, "Subtracted from tokens seen")
+      ->check(CLI::Range(-100.0, 100.0));
+  command.add_option("--frequency-penalty", choice.frequency_penalty, "Subtracted per occurrence")
+      ->check(CLI::Range(-100.0, 100.0));
+  command.add_option("--repeat-last-n", choice.penalty_window,
+                     "How many tokens count as seen (default: all)");
+  command
+      .add_option("--dry-multiplier", choice.dry_multiplier,
+                  "DRY: what going on with a repetition costs; 0: off")
+      ->check(CLI::Range(0.0, 100.0));
+  command.add_option("--dry-base", choice.dry_base, "DRY: times this for every token more (default: 1.75)")
+      ->check(CLI::Range(1.0, 100.0));
+  command.add_option("--dry-allowed-length", choice.dry_allowed_length,
+                     "DRY: repetitions from this many tokens on (default: 2)");
+  command.add_option("--dry-penalty-last-n", choice.dry_window, "DRY: tokens looked at (default: all)");
+  command
+      .add_option("--dry-sequence-breaker", choice.dry_breakers,
+                  "DRY: no repetition reaches over this text (may be given several times)")
+      ->expected(1)
+      ->take_all();
+}
+
+void SamplingFlags::add_alternatives_to(CLI::App& command) {
+  command
+      .add_option("--xtc-probability", choice.xtc_probability,
+                  "XTC: how often all likely tokens but the last are left out")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_option("--xtc-threshold", choice.xtc_threshold, "XTC: likely from here on (default: 0.1)")
+      ->check(CLI::Range(0.0, 1.0));
+  command.add_flag("--mirostat", choice.mirostat,
+                   "Mirostat 2 instead of top-k, top-p, min-p, typical and XTC");
+  command
+      .add_option("--mirostat-tau", choice.mirostat_tau,
+                  "Mirostat: the surprise aimed at, in bits (default: 5)")
+      ->check(CLI::Range(0.0, 100.0));
+  command
+      .add_option("--mirostat-eta", choice.mirostat_eta, "Mirostat: how fast it gets there (default: 0.1)")
+      ->check(CLI::Range(0.0, 1.0));
 }
 
 }  // namespace atelier::cli

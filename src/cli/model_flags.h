@@ -7,20 +7,25 @@
 
 #include "cli/command.h"
 #include "engine/engine.h"
-#include "engine/sampler.h"
+#include "engine/sampler_choice.h"
 
 namespace atelier::cli {
 
 struct ModelFlags {
   std::string model;  // empty: the default model
   size_t threads = 0;
+  bool pin = false;
   size_t context = 0;
   bool reference = false;
   bool deterministic = false;
   bool mmap_anyway = false;
+  bool no_speculation = false;
+  std::string dense = "published";  // or "q8"
 
-  // -m, --threads, --ctx, --reference, --deterministic, --mmap-anyway. `required`: there is no default model.
+  // -m, --threads, --pin, --ctx, --reference, --deterministic, --mmap-anyway, --dense, --no-speculation.
+  // `required`: there is no default model.
   void add_to(CLI::App& command, bool required);
+  void add_load_flags(CLI::App& command);  // all but -m
 };
 
 // Resolves the name (fetching the starter model if it is the one), loads and packs.
@@ -29,15 +34,16 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globa
 Result<std::filesystem::path> locate(const std::string& model, const Globals& globals);
 
 struct SamplingFlags {
-  std::optional<float> temperature, top_p, min_p, typical_p;
-  std::optional<float> repetition_penalty, presence_penalty, frequency_penalty;
-  std::optional<size_t> top_k;
-  std::optional<uint64_t> seed;
+  SamplerChoice choice;
   std::vector<std::string> stop;
 
   void add_to(CLI::App& command);
   // The model's published recommendation, overridden by what was given; a random seed if none was.
-  SamplerOptions resolve(SamplerOptions recommended) const;
+  SamplerOptions resolve(SamplerOptions recommended) const { return choice.over(std::move(recommended)); }
+
+ private:
+  void add_penalties_to(CLI::App& command);
+  void add_alternatives_to(CLI::App& command);  // DRY, XTC, mirostat
 };
 
 }  // namespace atelier::cli

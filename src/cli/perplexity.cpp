@@ -16,6 +16,24 @@ struct PerplexityFlags {
   std::string file;
 };
 
+nlohmann::json to_json(const Perplexity& result) {
+  nlohmann::json json = {{"perplexity", result.perplexity}, {"nll", result.nll}, {"tokens", result.tokens}};
+  if (const auto& cost = result.divergence)
+    json["dense_q8"] = {{"mean_kl", cost->mean_kl}, {"max_kl", cost->max_kl}, {"top1", cost->top1}};
+  return json;
+}
+
+std::string to_text(const Perplexity& result) {
+  std::string text = fmt::format("perplexity {:.4f} (nll {:.5f} over {} tokens)\n", result.perplexity,
+                                 result.nll, result.tokens);
+  if (const auto& cost = result.divergence)
+    text += fmt::format(
+        "8-bit dense weights: KL to the published ones {:.2e} on average, {:.2e} at most; the "
+        "same likeliest token at {:.2f} % of positions\n",
+        cost->mean_kl, cost->max_kl, 100 * cost->top1);
+  return text;
+}
+
 constexpr size_t kMaxTextBytes = size_t{1} << 30;
 
 Status run_perplexity(const PerplexityFlags& flags, const Globals& globals) {
@@ -33,11 +51,15 @@ Status run_perplexity(const PerplexityFlags& flags, const Globals& globals) {
     options.on_window = [](size_t done, size_t total) {
       fmt::print(stderr, "\rwindow {} of {}{}", done, total, done == total ? "\r\x1b[K" : "");
     };
+  std::unique_ptr<Engine> as_published;
+  if (flags.model.dense == "q8") {
+    ModelFlags published = flags.model;
+    published.dense = "published";
+    ATELIER_TRY(as_published, load_engine(published, globals));
+    options.reference = as_published.get();
+  }
   ATELIER_TRY(const Perplexity result, measure_perplexity(*engine, tokens, options));
-  if (flags.json)
-    return print_json({{"perplexity", result.perplexity}, {"nll", result.nll}, {"tokens", result.tokens}});
-  return print(fmt::format("perplexity {:.4f} (nll {:.5f} over {} tokens)\n", result.perplexity, result.nll,
-                           result.tokens));
+  return flags.json ? print_json(to_json(result)) : print(to_text(result));
 }
 
 }  // namespace

@@ -1,4 +1,5 @@
 // atelier pull, list, show, rm: the model store.
+#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/model_flags.h"
@@ -19,11 +20,54 @@ nlohmann::json to_json(const StoredModel& model) {
           {"files", std::move(files)}};
 }
 
-Status run_pull(const std::string& what, const Globals& globals) {
+struct PullFlags {
+  std::string what;
+  PullOptions options;
+  unsigned int stall_seconds = 30;
+  bool anyway = false;
+  bool json = false;
+};
+
+// Files write an architecture's name with '-' or '_'.
+bool runs(std::string_view architecture) {
+  std::string dashed(architecture);
+  std::replace(dashed.begin(), dashed.end(), '_', '-');
+  const auto known = model_architectures();
+  return std::any_of(known.begin(), known.end(),
+                     [&](std::string_view name) { return name == architecture || name == dashed; });
+}
+
+Status run_pull(const PullFlags& flags, const Globals& globals) {
   ATELIER_TRY(const Store store, Store::open());
-  ATELIER_TRY(const StoredModel model, pull(store, what, transfer_hooks(globals)));
+  PullOptions options = flags.options;
+  options.stall = std::chrono::seconds(flags.stall_seconds);
+  if (!flags.anyway) options.runs = runs;
+  ATELIER_TRY(const StoredModel model, pull(store, flags.what, transfer_hooks(globals), options));
+  if (flags.json) return print_json(to_json(model));
   note(globals, fmt::format("{}: {} ({})", model.name, model.architecture, megabytes(model.total_bytes())));
   return {};
+}
+
+void register_pull(Registration r) {
+  auto flags = std::make_shared<PullFlags>();
+  CLI::App* command = r.app.add_subcommand("pull", "Bring a model into the store");
+  command
+      ->add_option(
+          "NAME", flags->what,
+          "starter, gpt-oss-20b, gpt-oss-120b, deepseek-v3; a Hugging Face repository, "
+          "owner/name[@revision][:quantisation]; the URL of a .gguf or of a model folder; ollama:NAME; "
+          "the path of a .gguf or of a model folder")
+      ->required();
+  command->add_option("--name", flags->options.name, "What to call it in the store");
+  command->add_option("--connections", flags->options.connections, "Connections at once")
+      ->check(CLI::Range(1, 32));
+  command->add_option("--attempts", flags->options.attempts, "Failures in a row before a file is given up")
+      ->check(CLI::Range(1, 1000));
+  command->add_option("--stall-timeout", flags->stall_seconds, "Seconds without data that make a failure")
+      ->check(CLI::Range(1, 3600));
+  command->add_flag("--anyway", flags->anyway, "Fetch also what cannot be run");
+  command->add_flag("--json", flags->json, "Print one JSON object when done");
+  command->callback([=] { r.selected = [=] { return run_pull(*flags, r.globals); }; });
 }
 
 Status run_list(bool json) {
@@ -33,11 +77,17 @@ Status run_list(bool json) {
   if (json) {
     nlohmann::json models = nlohmann::json::array();
     for (const StoredModel& model : listing.models) models.push_back(to_json(model));
-    return print_json({{"models", std::move(models)}});
+    nlohmann::json unfinished = nlohmann::json::array();
+    for (const UnfinishedDownload& download : listing.unfinished)
+      unfinished.push_back({{"name", download.name}, {"disk_bytes", download.disk_bytes}});
+    return print_json({{"models", std::move(models)}, {"unfinished", std::move(unfinished)}});
   }
   for (const StoredModel& model : listing.models)
     ATELIER_CHECK_OK(print(fmt::format("{:<32} {:<12} {:>12}  {}\n", model.name, model.architecture,
                                        megabytes(model.total_bytes()), model.source)));
+  for (const UnfinishedDownload& download : listing.unfinished)
+    ATELIER_CHECK_OK(print(fmt::format("{:<32} {:<12} {:>12}  pull it again to go on, or rm it\n",
+                                       download.name, "(unfinished)", megabytes(download.disk_bytes))));
   return {};
 }
 
@@ -114,9 +164,7 @@ Status run_rm(const std::string& name, const Globals& globals) {
 void register_store_commands(Registration r) {
   auto name = std::make_shared<std::string>();
   auto json = std::make_shared<bool>(false);
-  CLI::App* pull_command = r.app.add_subcommand("pull", "Bring a model into the store");
-  pull_command->add_option("NAME", *name, "starter, or the path of a .gguf or a model folder")->required();
-  pull_command->callback([=] { r.selected = [=] { return run_pull(*name, r.globals); }; });
+  register_pull(r);
   CLI::App* list_command = r.app.add_subcommand("list", "The models in the store");
   list_command->add_flag("--json", *json, "Print one JSON object");
   list_command->callback([=] { r.selected = [=] { return run_list(*json); }; });

@@ -1,0 +1,32 @@
+// Flags shared by the two ways to run the agent: at a terminal, and on one task.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "agent/session/agent_session.h"
+#include "cli/model_flags.h"
+
+namespace atelier::cli {
+
+struct AgentFlags {
+  ModelFlags model;
+  SamplingFlags sampling;
+  std::string folder = ".";
+  std::string sandbox = "workspace";
+  std::string approve;
+  std::string reasoning;
+  bool network = false;
+  std::vector<std::string> writable, environment;
+  bool no_kv_cache = false;
+
+  // --cd, --sandbox, --network, --writable, --env, --approve (with its default), --reasoning, --no-kv-cache,
+  // those of model and sampling.
+  void add_to(CLI::App& command, const std::string& default_approve);
+  // Everything that does not depend on the model.
+  Result<agent::AgentSessionOptions> session_options() const;
+  // And what does: the publisher's sampling.
+  void adapt(const Engine& engine, agent::AgentSessionOptions& options) const;
+};
+
+}  // namespace atelier::cli
