@@ -7,6 +7,7 @@ import dataclasses
 import json
 import os
 import pathlib
+import platform
 import subprocess
 import tempfile
 import threading
@@ -179,3 +180,31 @@ def install_node_package(peers: pathlib.Path) -> None:
     peers.mkdir(parents=True, exist_ok=True)
     subprocess.run(["npm", "install", "--ignore-scripts", "--no-fund", "--no-audit", "--prefix", str(peers),
                     NODE_PACKAGE], check=True)
+
+
+def install_llama_bench(peers: pathlib.Path) -> pathlib.Path:
+    """llama-bench, and llama-batched-bench beside it, linked with the package's prebuilt libraries: what users of them
+    get, without JavaScript in between. The package carries the sources of its release; two small programs are compiled."""
+    folder = peers / "llama.cpp-bin"
+    program = folder / "llama-bench"
+    if program.is_file():
+        return program
+    [libraries] = (peers / "node_modules/@node-llama-cpp").glob(f"linux-{node_architecture()}/bins/*")
+    sources = peers / "llama.cpp-sources"
+    if not sources.is_dir():
+        bundle = peers / "node_modules/node-llama-cpp/llama/gitRelease.bundle"
+        subprocess.run(["git", "-c", "advice.detachedHead=false", "clone", "-q", bundle, sources], check=True)
+    folder.mkdir(exist_ok=True)
+    for library in libraries.glob("*.so"):  # its variants for processors are looked for beside the program
+        if not (folder / library.name).exists():
+            (folder / library.name).symlink_to(library.resolve())
+    linked = [x for x in folder.glob("lib*.so") if not x.name.startswith("libggml-cpu")]
+    for name, tool in (("llama-batched-bench", "batched-bench"), ("llama-bench", "llama-bench")):
+        include = [f"-I{sources / part}" for part in ("include", "ggml/include", "common", "vendor", f"tools/{tool}")]
+        subprocess.run(["c++", "-O2", "-DNDEBUG", "-std=c++17", "-w", *include, *sorted((sources / "tools" / tool).glob("*.cpp")),
+                        "-o", folder / name, *linked, "-Wl,-rpath,$ORIGIN", "-pthread"], check=True)
+    return program
+
+
+def node_architecture() -> str:
+    return {"x86_64": "x64", "aarch64": "arm64"}[platform.machine()]

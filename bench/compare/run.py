@@ -3,10 +3,11 @@
 
   bench/compare/run.py --peers DIR --model FILE [--model FILE …]
       [--llama-bench PROGRAM] [--ik-llama-bench PROGRAM] [--prefill 512] [--decode 128] [--depth 0,4096]
-      [--batch 1,4] [--rounds 5] [--threads 2] [--realtime] [--json OUT.json] [--markdown OUT.md]
+      [--batch 1,4] [--rounds 5] [--threads 2] [--realtime] [--skip NAME …] [--json OUT.json] [--markdown OUT.md]
 
 DIR lies outside this repository; node-llama-cpp (llama.cpp's prebuilt libraries) is installed there from npm if it is
-missing. PROGRAMs are other engines' benchmarks, built elsewhere. docs/benchmarks.md says how to read the output.
+missing, and llama.cpp's own benchmarks are linked with them. PROGRAMs are other engines' benchmarks, built elsewhere.
+docs/benchmarks.md says how to read the output.
 """
 import argparse
 import json
@@ -41,6 +42,8 @@ def parse_arguments() -> argparse.Namespace:
     p.add_argument("--threads", type=int, default=os.cpu_count())
     p.add_argument("--realtime", action="store_true",
                    help="run every program in a real-time class (root): for machines that others use")
+    p.add_argument("--skip", action="append", default=[],
+                   help='leave out an engine, by its name in the table, or the row "first-token"')
     p.add_argument("--json", type=pathlib.Path)
     p.add_argument("--markdown", type=pathlib.Path)
     return p.parse_args()
@@ -50,7 +53,7 @@ def rows_of(options: argparse.Namespace) -> list[Row]:
     rows = [Row("prefill", n) for n in options.prefill]
     rows += [Row("decode", options.decode, depth) for depth in options.depth if options.decode]
     rows += [Row("decode", options.decode, 0, batch) for batch in options.batch if batch > 1 and options.decode]
-    return rows + [Row("first-token")]
+    return rows + [Row("first-token")] * ("first-token" not in options.skip)
 
 
 def engines_of(options: argparse.Namespace) -> list:
@@ -58,11 +61,12 @@ def engines_of(options: argparse.Namespace) -> list:
     if options.peers:
         peers.install_node_package(options.peers)
         engines.append(peers.NodeLlamaCpp(options.peers, options.threads))
+        options.llama_bench = options.llama_bench or peers.install_llama_bench(options.peers)
     if options.llama_bench:
         engines.append(peers.LlamaBench(options.llama_bench, options.threads))
     if options.ik_llama_bench:
         engines.append(peers.IkLlamaBench(options.ik_llama_bench, options.threads))
-    return engines
+    return [e for e in engines if e.name not in options.skip]
 
 
 def measure_row(engines: list, runner: peers.Runner, model: pathlib.Path, row: Row, rounds: int) -> dict:
@@ -125,7 +129,7 @@ def markdown(report: dict) -> str:
             row, results = Row(**entry["row"]), entry["results"]
             ours = results.get("atelier")
             fraction = (ours or {}).get("limits", {}).get("fraction")
-            share = f"{fraction:.0%}" if fraction and row.batch == 1 else "–"
+            share = f"{fraction:.0%}" if fraction else "–"
             lines.append(f"| {row.title()} | {' | '.join(cell(row, results.get(n), ours) for n in names)} | {share} |")
         peak = [max((e["results"][n]["peak_rss_bytes"] for e in model["rows"]
                      if "peak_rss_bytes" in e["results"].get(n, {})), default=0) for n in names]

@@ -1,7 +1,7 @@
 // How fast weights are packed, read for few tokens and multiplied for many, per layout, beside the machine's
 // limits measured in the same run.
 //
-//   bench_matmul [--threads N] [--mb N] [--only NAME] [--rounds N]
+//   bench_matmul [--threads N] [--mb N] [--only NAME] [--rounds N] [--numerics fast]
 //
 // GEMV columns are bytes of packed weights per second (the matrix is larger than the caches), GEMM columns
 // integer or float operations per second at 512 tokens. Best of --rounds. ATELIER_ISA lowers the instruction
@@ -37,6 +37,7 @@ struct Options {
   size_t megabytes = 512;
   size_t rounds = 5;
   std::string only;
+  Numerics numerics = Numerics::kFastest;
 };
 
 template <class Fn>
@@ -94,8 +95,8 @@ std::vector<float> random_values(size_t n) {
 
 void measure(DType dtype, bool in_file, const Options& options, ThreadPool& pool, double bandwidth,
              double int8_peak) {
-  constexpr size_t kCols = 4096, kGemmRows = 512, kGemmTokens = 512;
-  Context ctx(pool, Numerics::kFast);
+  constexpr size_t kCols = 4096, kGemmRows = 2048, kGemmTokens = 512;
+  Context ctx(pool, options.numerics);
   const size_t panel_bytes = packed_panel_bytes(packed_format(dtype).layout, kCols);
   const size_t n_rows = std::max<size_t>(1, (options.megabytes << 20) / panel_bytes) * kPanelRows;
   const std::vector<float> values = random_values(kGemmTokens * kCols);
@@ -118,7 +119,8 @@ void measure(DType dtype, bool in_file, const Options& options, ThreadPool& pool
   const Rows gemm_rows(dtype, kCols, kGemmRows, in_file);
   Weight gemm_weight(gemm_rows.source());
   gemm_weight.pack(pool);
-  for (const size_t m : std::initializer_list<size_t>{16, 128, kGemmTokens}) {
+  for (const size_t m : std::initializer_list<size_t>{16, 64, 128, kGemmTokens}) {
+    ctx.begin_pass(Context::kFewTokens + m);
     const MatView<const float> x(values.data(), m, kCols);
     std::vector<float> out(m * kGemmRows);
     const double seconds = best_seconds(
@@ -141,14 +143,15 @@ int main(int argc, char** argv) {
     if (flag == "--mb") options.megabytes = std::strtoul(argv[i + 1], nullptr, 10);
     if (flag == "--rounds") options.rounds = std::strtoul(argv[i + 1], nullptr, 10);
     if (flag == "--only") options.only = argv[i + 1];
+    if (flag == "--numerics" && argv[i + 1] == std::string("fast")) options.numerics = Numerics::kFast;
   }
   ThreadPool pool(options.threads);
   const double bandwidth = kernels::measure_read_bandwidth(pool, options.megabytes << 20);
   const double int8_peak = kernels::measure_int8_peak(pool);
   fmt::print("{} threads, {}: read {:.1f} GB/s, int8 peak {:.0f} Gop/s\n", pool.size(),
              isa_name(active_isa()), bandwidth * 1e-9, int8_peak * 1e-9);
-  fmt::print("{:8}{:>6}{:>8} {:>8}       {:>8}{:>8}{:>8}{:>8}{:>8}{:>8}\n", "format", "bits", "pack", "1 tok",
-             "2", "4", "8", "16 tok", "128", "512");
+  fmt::print("{:8}{:>6}{:>8} {:>8}       {:>8}{:>8}{:>8}{:>8}{:>8}{:>8}{:>8}\n", "format", "bits", "pack",
+             "1 tok", "2", "4", "8", "16 tok", "64", "128", "512");
   for (const DType dtype :
        {DType::kQ4_0, DType::kQ4_1, DType::kMXFP4, DType::kQ8_0, DType::kQ4_K, DType::kQ5_K, DType::kQ6_K,
         DType::kQ5_0, DType::kQ5_1, DType::kIQ4_NL, DType::kIQ4_XS, DType::kQ2_K, DType::kQ3_K, DType::kBF16,

@@ -1,0 +1,158 @@
+#!/usr/bin/env python3
+"""Measures a server with many chats at once, beside another one: bench/server/serving.py MODEL [--peer COMMAND] …
+
+MODEL is what both load. A peer's COMMAND has {model}, {port}, {clients} in it, for example
+    --peer 'llama-server -m {model} --port {port} -np {clients} -c 8192 -t 2'
+Both servers answer the same chats, in turns, several times; nothing else should run. Printed: tokens per second of all
+streams together, the 95th percentile of the time to the first token, and the ratios.
+
+--overhead: what a token costs the server itself: a scripted model computes next to nothing, so that the time of its
+long answer is that of sampling, the stream and the socket.
+"""
+
+import argparse
+import http.client
+import json
+import shlex
+import socket
+import statistics
+import subprocess
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+TEXT = REPOSITORY / "tests" / "data" / "text" / "northanger-abbey.txt"
+TOKENIZER = REPOSITORY / "tests" / "data" / "tokenizer" / "gpt-oss.json"
+PROMPT_WORDS = 118  # some 170 tokens with the template around them
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Running:
+    """A server until the end of the block."""
+
+    def __init__(self, command: str, port: int) -> None:
+        self.port = port
+        self.process = subprocess.Popen(shlex.split(command), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+
+    def __enter__(self):
+        for _ in range(1200):
+            if self.process.poll() is not None:
+                raise SystemExit(f"the server ended with {self.process.returncode}")
+            try:
+                connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)
+                connection.request("GET", "/health")
+                if connection.getresponse().status == 200:
+                    return self
+            except OSError:
+                pass
+            time.sleep(0.25)
+        raise SystemExit("the server does not become healthy")
+
+    def __exit__(self, *_) -> None:
+        self.process.terminate()
+        self.process.wait(60)
+
+
+def chat(port: int, prompt: str, max_tokens: int, out: list) -> None:
+    """Appends (seconds to the first token, tokens, seconds in all)."""
+    body = {"messages": [{"role": "user", "content": prompt}], "max_tokens": max_tokens, "temperature": 0,
+            "stream": True, "stream_options": {"include_usage": True}}
+    begin = time.monotonic()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    first, tokens = None, 0
+    for line in response:
+        if not line.startswith(b"data: {"):
+            continue
+        chunk = json.loads(line[6:])
+        delta = chunk["choices"][0]["delta"] if chunk["choices"] else {}
+        if first is None and (delta.get("content") or delta.get("reasoning_content")):
+            first = time.monotonic() - begin
+        tokens = (chunk.get("usage") or {}).get("completion_tokens", tokens)
+    connection.close()
+    out.append((first if first is not None else time.monotonic() - begin, tokens, time.monotonic() - begin))
+
+
+def prompts(clients: int, turn: int) -> list[str]:
+    """Different for every client and turn: nothing can be reused."""
+    words = TEXT.read_text(encoding="utf-8").split()
+    first = (turn * clients) * PROMPT_WORDS
+    return ["Go on with this text: " + " ".join(words[first + i * PROMPT_WORDS:first + (i + 1) * PROMPT_WORDS])
+            for i in range(clients)]
+
+
+def load(port: int, clients: int, max_tokens: int, turn: int) -> tuple[float, float]:
+    """(tokens per second of all, 95th percentile of the time to the first token)."""
+    answers: list = []
+    threads = [threading.Thread(target=chat, args=(port, prompt, max_tokens, answers)) for prompt in prompts(clients, turn)]
+    begin = time.monotonic()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - begin
+    firsts = sorted(first for first, _, _ in answers)
+    return sum(tokens for _, tokens, _ in answers) / seconds, firsts[min(len(firsts) - 1, int(0.95 * len(firsts)))]
+
+
+def overhead(binary: Path) -> None:
+    n = 20_000
+    with tempfile.TemporaryDirectory() as folder:
+        script = Path(folder) / "long.json"
+        script.write_text(json.dumps({"architecture": "gpt-oss", "tokenizer": str(TOKENIZER), "turns": [
+            "<|channel|>final<|message|>" + " and" * n + "<|return|>"] * 3}))
+        port = free_port()
+        with Running(f"{binary} --quiet serve -m script:{script} --port {port}", port):
+            for _ in range(3):
+                answers: list = []
+                chat(port, "Go on.", n, answers)
+                (first, tokens, seconds), = answers
+                print(f"{tokens} tokens in {seconds:.3f} s: {(seconds - first) / tokens * 1e6:.1f} µs each")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", nargs="?")
+    parser.add_argument("--binary", type=Path, default=REPOSITORY / "build" / "release" / "bin" / "atelier")
+    parser.add_argument("--peer", help="command of the other server")
+    parser.add_argument("--clients", type=int, default=8)
+    parser.add_argument("--max-tokens", type=int, default=32)
+    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--overhead", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.overhead:
+        overhead(arguments.binary)
+    if not arguments.model:
+        return
+    commands = {"atelier": f"{arguments.binary} --quiet serve -m {{model}} --port {{port}} --threads {arguments.threads}"}
+    if arguments.peer:
+        commands["peer"] = arguments.peer
+    results: dict[str, list] = {name: [] for name in commands}
+    for turn in range(arguments.turns):
+        for name, command in commands.items():
+            port = free_port()
+            with Running(command.format(model=arguments.model, port=port, clients=arguments.clients), port):
+                load(port, 1, 4, 1000)  # warm
+                results[name].append(load(port, arguments.clients, arguments.max_tokens, turn))
+                rate, first = results[name][-1]
+                print(f"turn {turn} {name:<8} {rate:8.1f} tok/s  p95 first token {first:6.2f} s", flush=True)
+    medians = {name: [statistics.median(column) for column in zip(*values, strict=True)] for name, values in results.items()}
+    for name, (rate, first) in medians.items():
+        print(f"median {name:<8} {rate:8.1f} tok/s  p95 first token {first:6.2f} s")
+    if "peer" in medians:
+        print(f"ratio: {medians['atelier'][0] / medians['peer'][0]:.2f} x tokens/s, "
+              f"{medians['atelier'][1] / medians['peer'][1]:.2f} x time to first token")
+
+
+if __name__ == "__main__":
+    main()
