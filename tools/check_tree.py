@@ -49,8 +49,8 @@ def problems(name: str, data: bytes) -> list[str]:
     once = path.suffix == ".h" and not path.name.endswith("-inl.h")
     if once and "#pragma once" not in text:
         found.append(f"{name}: no #pragma once")
-    if path.parts[:2] == ("tests", "data"):
-        return found  # goldens are data: any text may stand in them
+    if path.parts[:2] in (("tests", "data"), ("fuzz", "corpus")):
+        return found  # goldens and fuzzed inputs are data: any text may stand in them
     for pattern, what in FORBIDDEN:
         match = pattern.search(text)
         if match:
@@ -72,6 +72,7 @@ def self_test() -> None:
         ("docs/a.md", b"see https://example.org" + home.encode() + b"\n", 0),
         ("src/a.cpp", b"// TO" + b"DO: later\n", 1),
         ("tests/data/a.txt", b"TO" + b"DO\n", 0),
+        ("fuzz/corpus/a/b", b"XX" + b"X\n", 0),
         ("tests/data/a.bin", b"\0" * 1_000_001, 1),
     ]
     for name, data, expected in cases:

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Runs clang-tidy over src/, skipping files that passed before with the same content.
+"""Runs clang-tidy over src/, skipping units that passed before with the same content.
 
     tools/lint_tidy.py [--build build/release] [--jobs N] [FILE ...]
 
-A file is known by the digest of its compile command, of .clang-tidy, and of its text with every header of ours
-that it reaches. Passed digests are remembered under build/tidy/.
+A unit is what one compiler run sees: a file, or the several that the build joins. It is known by the digest of its
+compile command, of .clang-tidy, and of its text with everything of ours that it includes. FILE: only their units. Passed digests are remembered for all clones in ${XDG_CACHE_HOME:-~/.cache}/atelier-test/tidy.
 """
 
 import argparse
@@ -18,29 +18,27 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
-CACHE = ROOT / "build" / "tidy"
+CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "atelier-test" / "tidy"
 TIDY = "clang-tidy-19"
-INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+["<]([\w./-]+)[">]', re.MULTILINE)
+INCLUDE = re.compile(rb'^[ \t]*#[ \t]*include[ \t]+["<]([^">\n]+)[">]', re.MULTILINE)
 
 
 def reached(path: Path, seen: dict[Path, bytes]) -> None:
-    """Adds `path` and our headers it includes, directly or not."""
+    """Adds `path` and what it includes of ours, directly or not."""
     if path in seen:
         return
     text = path.read_bytes()
-    seen[path] = text
+    seen[path] = text.replace(str(ROOT).encode(), b"")
     for name in INCLUDE.findall(text):
-        header = ROOT / "src" / name.decode()
-        if header.is_file():
-            reached(header, seen)
+        included = ROOT / "src" / name.decode()  # a joined unit names its files by absolute paths
+        if included.is_file():
+            reached(included, seen)
 
 
-def digest(path: Path, command: str, fixed: bytes) -> str:
-    seen: dict[Path, bytes] = {}
-    reached(path, seen)
+def digest(seen: dict[Path, bytes], command: str, fixed: bytes) -> str:
     state = hashlib.sha256(fixed + command.encode())
-    for header in sorted(seen):
-        state.update(str(header.relative_to(ROOT)).encode() + b"\0" + seen[header])
+    for name in sorted(seen):
+        state.update(str(name.relative_to(ROOT)).encode() + b"\0" + seen[name])
     return state.hexdigest()
 
 
@@ -72,14 +70,18 @@ def main() -> None:
     waiting = []
     for entry in json.loads(database.read_text(encoding="utf-8")):
         path = Path(entry["directory"], entry["file"]).resolve()
-        if ROOT / "src" not in path.parents or not path.is_file() or (only and path not in only):
+        seen: dict[Path, bytes] = {}
+        if path.is_file():
+            reached(path, seen)
+        if not any(ROOT / "src" in name.parents and name.suffix == ".cpp" for name in seen) or (
+                only and not only & seen.keys()):
             continue
-        mark = CACHE / digest(path, entry["command"].replace(str(ROOT), ""), fixed)
+        mark = CACHE / digest(seen, entry["command"].replace(str(ROOT), ""), fixed)
         if not mark.exists():
-            waiting.append((path, mark))
+            waiting.append((path, mark, sum(map(len, seen.values()))))
 
     # The largest first, so that none is left to run alone at the end.
-    waiting.sort(key=lambda item: -item[0].stat().st_size)
+    waiting.sort(key=lambda item: -item[2])
     failed = 0
     with concurrent.futures.ThreadPoolExecutor(arguments.jobs) as pool:
         for complaints in pool.map(lambda item: check(item[0], arguments.build, item[1]), waiting):
@@ -87,7 +89,7 @@ def main() -> None:
                 failed += 1
                 print(complaints.replace(str(ROOT) + "/", ""), flush=True)
     if failed:
-        sys.exit(f"clang-tidy: {failed} of {len(waiting)} files have findings")
+        sys.exit(f"clang-tidy: {failed} of {len(waiting)} units have findings")
 
 
 if __name__ == "__main__":

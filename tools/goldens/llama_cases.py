@@ -52,10 +52,12 @@ def meta_case(shape: Shape, seed: int, dtype: str):
     return write
 
 
-def gguf_case(shape: Shape, seed: int, format_of):
-    """`format_of`: a format's name, or GGUF tensor name → format's name."""
+def gguf_case(shape: Shape, seed: int, format_of, published: str = "F32"):
+    """`format_of`: a format's name, or GGUF tensor name → format's name. `published`: the format of the weights that
+    were converted; it shows in the vectors, which GGUF files keep in F32."""
     def write(folder: pathlib.Path):
         tensors, tokens = llama.random_weights(shape, seed)
+        tensors = common.rounded(tensors, published)
         choose = format_of if callable(format_of) else lambda name: format_of
         decoded = llama.write_gguf(folder / "model.gguf", shape, tensors, choose)
         return tokens, llama.reference(shape, decoded, tokens), scaling_variants(shape, decoded, tokens)
@@ -107,8 +109,8 @@ CASES = {
     # The same weights in three dialects.
     "llama3-hf": hf_case(META, 105, "BF16"),
     "llama3-meta": meta_case(META, 105, "BF16"),
-    "llama3-gguf": gguf_case(META, 105, "BF16"),
-    "llama-gguf-f16-bias-linear-rope": gguf_case(BIASED, 103, "F16"),
+    "llama3-gguf": gguf_case(META, 105, "BF16", published="BF16"),
+    "llama-gguf-f16-bias-linear-rope": gguf_case(BIASED, 103, "F16", published="F16"),
     "llama-gguf-f32-tied-llama3-rope": gguf_case(dataclasses.replace(TIED, layers=1), 106, "F32"),
     "llama-gguf-q8_0-split": split_gguf_case(QUANTISED, 107, "Q8_0", 8),
     "llama-gguf-q4_1": gguf_case(dataclasses.replace(QUANTISED, tied=True), 108,
