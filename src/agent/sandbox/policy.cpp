@@ -202,9 +202,14 @@ std::vector<std::string> sandbox_environment(const std::vector<std::string>& cur
     if (const std::string_view name = std::string_view(entry).substr(0, std::string_view(entry).find('='));
         std::find(more.begin(), more.end(), name) == more.end())
       environment.emplace_back(entry);
-  if (std::none_of(environment.begin(), environment.end(),
-                   [](const auto& e) { return e.starts_with("PATH="); }))
-    environment.push_back("PATH=" + absolute_entries({}));
+  const auto set_unless_there = [&environment](const std::string& name, std::string value) {
+    if (std::none_of(environment.begin(), environment.end(),
+                     [&](const std::string& entry) { return entry.starts_with(name + "="); }))
+      environment.push_back(name + "=" + std::move(value));
+  };
+  set_unless_there("PATH", absolute_entries({}));
+  // A shell without it asks the user database, over a socket where a name service daemon is configured.
+  set_unless_there("SHELL", "/bin/sh");
   return environment;
 }
 
