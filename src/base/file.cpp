@@ -4,7 +4,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <system_error>
 #include <utility>
 
@@ -19,6 +21,15 @@ Status write_all(int fd, const std::filesystem::path& path, std::span<const std:
     content = content.subspan(static_cast<size_t>(written));
   }
   return {};
+}
+
+// Direct writes have to be whole pages from page-aligned memory.
+constexpr uint64_t kDirectBytes = 64 << 20;
+constexpr size_t kDirectBlockBytes = 8 << 20;
+
+bool set_direct(int fd, bool direct) {
+  const int flags = ::fcntl(fd, F_GETFL);
+  return flags >= 0 && ::fcntl(fd, F_SETFL, direct ? flags | O_DIRECT : flags & ~O_DIRECT) == 0;
 }
 
 }  // namespace
@@ -79,11 +90,17 @@ Result<DraftFile> DraftFile::create(const std::filesystem::path& path, uint64_t 
       ::fallocate(file.fd_.get(), FALLOC_FL_KEEP_SIZE, 0, static_cast<off_t>(expected_bytes)) != 0 &&
       errno != EOPNOTSUPP && errno != ENOSYS)
     return tl::unexpected<Error>(errno_error(path, errno));
+  if (expected_bytes >= kDirectBytes && set_direct(file.fd_.get(), true))
+    file.block_ = RawBuffer(kDirectBlockBytes);
   return file;
 }
 
 DraftFile::DraftFile(DraftFile&& other) noexcept
-    : path_(std::move(other.path_)), draft_(std::exchange(other.draft_, {})), fd_(std::move(other.fd_)) {}
+    : path_(std::move(other.path_)),
+      draft_(std::exchange(other.draft_, {})),
+      fd_(std::move(other.fd_)),
+      block_(std::move(other.block_)),
+      filled_(std::exchange(other.filled_, 0)) {}
 
 DraftFile::~DraftFile() { discard(); }
 
@@ -92,7 +109,31 @@ void DraftFile::discard() {
   draft_.clear();
 }
 
-Status DraftFile::write(std::span<const std::byte> bytes) { return write_all(fd_.get(), path_, bytes); }
+Status DraftFile::write(std::span<const std::byte> bytes) {
+  while (block_.size() > 0 && !bytes.empty()) {
+    const size_t taken = std::min(bytes.size(), block_.size() - filled_);
+    std::memcpy(block_.data() + filled_, bytes.data(), taken);
+    filled_ += taken;
+    bytes = bytes.subspan(taken);
+    if (filled_ < block_.size()) return {};
+    ATELIER_CHECK_OK(write_block({block_.data(), filled_}));
+    filled_ = 0;
+  }
+  return write_all(fd_.get(), path_, bytes);
+}
+
+// Some file systems accept the flag and refuse the writes.
+Status DraftFile::write_block(std::span<const std::byte> block) {
+  const ssize_t written = ::write(fd_.get(), block.data(), block.size());
+  if (written < 0 && errno != EINVAL && errno != EINTR)
+    return tl::unexpected<Error>(errno_error(path_, errno));
+  const auto done = static_cast<size_t>(std::max<ssize_t>(written, 0));
+  if (done == block.size()) return {};
+  if (!set_direct(fd_.get(), false)) return tl::unexpected<Error>(errno_error(path_, errno));
+  ATELIER_CHECK_OK(write_all(fd_.get(), path_, block.subspan(done)));
+  set_direct(fd_.get(), true);
+  return {};
+}
 
 Status DraftFile::commit() {
   const auto failed = [&]() -> Status {
@@ -100,6 +141,15 @@ Status DraftFile::commit() {
     discard();
     return tl::unexpected<Error>(errno_error(path_, error_number));
   };
+  // The rest is no whole number of pages.
+  if (filled_ > 0) {
+    if (!set_direct(fd_.get(), false)) return failed();
+    if (Status written = write_all(fd_.get(), path_, {block_.data(), filled_}); !written) {
+      discard();
+      return written;
+    }
+    filled_ = 0;
+  }
   if (::fchmod(fd_.get(), 0644) != 0 || ::fsync(fd_.get()) != 0) return failed();
   if (::rename(draft_.c_str(), path_.c_str()) != 0) return failed();
   draft_.clear();

@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "base/buffer.h"
 #include "base/descriptor.h"
 #include "base/map_guard.h"
 #include "base/result.h"
@@ -67,6 +68,8 @@ Result<std::string> read_file(const std::filesystem::path& path, size_t max_byte
 class DraftFile {
  public:
   // `expected_bytes` are set aside at once where the file system can, so that a full disk is an error here.
+  // Files of 64 MiB or more go past the page cache where the file system can: copying into it costs more than
+  // a disk takes, and would push out what others read.
   static Result<DraftFile> create(const std::filesystem::path& path, uint64_t expected_bytes = 0);
   DraftFile(DraftFile&& other) noexcept;
   DraftFile& operator=(DraftFile&&) = delete;
@@ -80,9 +83,12 @@ class DraftFile {
  private:
   DraftFile() = default;
   void discard();
+  Status write_block(std::span<const std::byte> block);
   std::filesystem::path path_;
   std::string draft_;  // empty once committed or discarded
   Descriptor fd_;
+  RawBuffer block_;    // what is gathered for the next write past the page cache; empty otherwise
+  size_t filled_ = 0;  // bytes of it
 };
 
 // Writes beside `path`, fsyncs, renames over it and fsyncs the folder: either the old content or the new,

@@ -7,9 +7,11 @@
 #include <algorithm>
 #include <csignal>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <thread>
+#include <vector>
 
 #include "base/file.h"
 
@@ -149,6 +151,24 @@ TEST_F(MappedFileTest, ForeignSigbusIsNotSwallowed) {
   ASSERT_EQ(::waitpid(child, &status, 0), child);
   // Sanitizers report the signal and exit.
   EXPECT_TRUE(WIFSIGNALED(status) || WEXITSTATUS(status) < kSurvived) << status;
+}
+
+// A large draft goes to disk in blocks past the page cache; pieces of any size come out in order.
+TEST_F(MappedFileTest, LargeDraftKeepsEveryByte) {
+  constexpr size_t kExpected = 64 << 20, kWritten = (20 << 20) + 123;
+  std::vector<std::byte> content(kWritten);
+  uint32_t state = 1;
+  for (std::byte& byte : content) byte = static_cast<std::byte>((state = state * 1664525 + 1013904223) >> 24);
+  const std::filesystem::path path = folder_ / "large";
+  Result<DraftFile> draft = DraftFile::create(path, kExpected);
+  ASSERT_TRUE(draft.has_value());
+  for (size_t at = 0, piece = 1; at < kWritten; at += piece, piece = piece * 3 + 1)
+    ASSERT_TRUE(draft->write(std::span(content).subspan(at, std::min(piece, kWritten - at))).has_value());
+  ASSERT_TRUE(draft->commit().has_value());
+  const Result<std::string> read = read_file(path, kExpected);
+  ASSERT_TRUE(read.has_value());
+  ASSERT_EQ(read->size(), kWritten);
+  EXPECT_EQ(std::memcmp(read->data(), content.data(), kWritten), 0);
 }
 
 TEST_F(MappedFileTest, DraftsBecomeFilesOnlyWhenCommitted) {
