@@ -52,7 +52,7 @@ double best_seconds(const ThreadPool& pool, size_t rounds, Fn fn) {
 }
 
 // 64 random rows, over and over: pointed at, which packing makes a matrix of any size of; or standing one
-// behind the other, as in a file, where MXFP4 is used in place.
+// behind the other, as in a file, where MXFP4 and Q8_0 are used in place.
 class Rows {
  public:
   Rows(DType dtype, size_t cols, size_t n, bool in_file) : dtype_(dtype), cols_(cols) {
@@ -158,7 +158,8 @@ int main(int argc, char** argv) {
         DType::kF16, DType::kF32})
     if (options.only.empty() || options.only == dtype_info(dtype).name)
       measure(dtype, false, options, pool, bandwidth, int8_peak);
-  if (options.only.empty() || options.only == "MXFP4")
-    measure(DType::kMXFP4, true, options, pool, bandwidth, int8_peak);
+  for (const DType dtype : {DType::kMXFP4, DType::kQ8_0})
+    if (options.only.empty() || options.only == dtype_info(dtype).name)
+      measure(dtype, true, options, pool, bandwidth, int8_peak);
   return 0;
 }

@@ -127,13 +127,26 @@ uint64_t halves_row(uint64_t row, uint64_t head_dim) {
   return head * head_dim + i / 2 + (i % 2 == 0 ? 0 : head_dim / 2);
 }
 
-Weight bind_rows(const StoredRows& stored, const WeightSpec& spec, Dialect dialect, uint64_t expert) {
+// The rows of an entry where the tensor has them; listed one by one only where their order is not the file's.
+EncodedRows place_rows(const StoredRows& stored, const WeightSpec& spec, Dialect dialect, uint64_t expert) {
   const uint64_t base = expert * spec.published_rows(dialect);
-  WeightSource source{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
-  source.rows.reserve(spec.rows);
-  for (uint64_t r = 0; r < spec.rows; ++r)
-    source.rows.push_back(stored.row(base + spec.published_row(r, dialect)));
-  return Weight(std::move(source));
+  const bool reordered = spec.matrix_options.order == RowOrder::kRotary && dialect != Dialect::kHf;
+  if (!reordered && stored.rows_per_scale == 1) {
+    const auto step = static_cast<ptrdiff_t>(spec.sources.in(dialect).step);
+    return {stored.row(base + spec.published_row(0, dialect)),
+            {.data = step * static_cast<ptrdiff_t>(stored.row_bytes),
+             .scales = step * static_cast<ptrdiff_t>(stored.scale_row_bytes)},
+            spec.rows};
+  }
+  std::vector<EncodedRow> rows;
+  rows.reserve(spec.rows);
+  for (uint64_t r = 0; r < spec.rows; ++r) rows.push_back(stored.row(base + spec.published_row(r, dialect)));
+  return rows;
+}
+
+Weight bind_rows(const StoredRows& stored, const WeightSpec& spec, Dialect dialect, uint64_t expert) {
+  return Weight(
+      {.dtype = stored.dtype, .cols = spec.cols, .rows = place_rows(stored, spec, dialect, expert)});
 }
 
 // Copies [cols, published rows] of elements of `Elem` as [rows, cols], in tiles that stay in the first cache.
@@ -163,11 +176,11 @@ Result<Weight> bind_transposed(const StoredRows& stored, const WeightSpec& spec,
   } else {
     turn_round<uint32_t>(stored, spec, dialect, expert, turned.data());
   }
-  WeightSource source{.dtype = stored.dtype, .cols = spec.cols, .rows = {}};
-  source.rows.reserve(spec.rows);
-  for (uint64_t r = 0; r < spec.rows; ++r)
-    source.rows.push_back({turned.data() + r * spec.cols * elem_bytes, nullptr});
-  return Weight(std::move(source));
+  return Weight(
+      {.dtype = stored.dtype,
+       .cols = spec.cols,
+       .rows = {
+           {.data = turned.data()}, {.data = static_cast<ptrdiff_t>(spec.cols * elem_bytes)}, spec.rows}});
 }
 
 Status load_matrix(const Checkpoint& checkpoint, const WeightSpec& spec, std::vector<RawBuffer>& owned) {

@@ -21,7 +21,7 @@ Weight::~Weight() = default;
 
 void Weight::decode_row(size_t r, std::span<float> out) const {
   ATELIER_CHECK(r < rows() && out.size() == cols());
-  const EncodedRow& row = source_.rows[r];
+  const EncodedRow row = source_.rows[r];
   if (row.scales != nullptr) {
     if (source_.dtype == DType::kF8E4M3)
       return decode_f8e4m3_tiled({row.data, cols()},
@@ -49,8 +49,7 @@ void Weight::pack(ThreadPool& pool) {
       decode_row(r, values);
       encode_row(packed_dtype_, values, {data.data() + r * bytes, bytes});
     });
-    std::vector<EncodedRow> encoded(rows());
-    for (size_t r = 0; r < rows(); ++r) encoded[r].data = data.data() + r * bytes;
+    const EncodedRows encoded({.data = data.data()}, {.data = static_cast<ptrdiff_t>(bytes)}, rows());
     packed_ = std::make_unique<PackedWeight>(packed_dtype_, encoded, cols(), pool);
     return;
   }

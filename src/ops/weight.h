@@ -14,12 +14,12 @@
 
 namespace atelier {
 
-// The rows [0, rows) of a logical matrix [rows, cols], wherever they stand: permuted, fused or de-interleaved
-// rows of a mapped tensor cost nothing but this table. Valid as long as the checkpoint is mapped.
+// The rows [0, rows) of a logical matrix [rows, cols], wherever they stand: fused or de-interleaved rows of a
+// mapped tensor cost nothing, permuted ones a list. Valid as long as the checkpoint is mapped.
 struct WeightSource {
   DType dtype = DType::kF32;  // kMXFP4 with scales set means OpenAI's split layout; kF8E4M3 has scales always
   size_t cols = 0;
-  std::vector<EncodedRow> rows;
+  EncodedRows rows;
 };
 
 class PackedWeight;  // src/kernels: panels of 16 rows

@@ -40,6 +40,13 @@ inline void prefetch_packed(const PackedLayoutInfo& info, const uint8_t* panel, 
   for (const uint8_t* p = panel + packed_offset(info, first); p < end; p += 64) __builtin_prefetch(p);
 }
 
+inline void prefetch_rows(const RowPanel& rows, size_t first, size_t n) {
+  for (size_t r = 0; r < kPanelRows; ++r) {
+    const uint8_t* p = rows.codes + r * rows.code_stride + first * rows.code_step;
+    for (const uint8_t* end = p + n * rows.code_step; p < end + 63; p += 64) __builtin_prefetch(p);
+  }
+}
+
 // Blocks of one panel of a packed layout, one after the other.
 template <PackedLayout kLayout>
 class PackedBlocks {
@@ -194,11 +201,7 @@ class Mxfp4Blocks {
   static void prefetch(const PackedWeight& weight, size_t panel, size_t first, size_t n) {
     if (panel >= weight.n_row_panels())
       return prefetch_packed(packed_layout_info(PackedLayout::kNibE8M0), weight.panel(panel), first, n);
-    const RowPanel rows = weight.row_panel(panel);
-    for (size_t r = 0; r < kPanelRows; ++r) {
-      const uint8_t* p = rows.codes + r * rows.code_stride + first * rows.code_step;
-      for (const uint8_t* end = p + n * rows.code_step; p < end + 63; p += 64) __builtin_prefetch(p);
-    }
+    prefetch_rows(weight.row_panel(panel), first, n);
   }
 
   ATELIER_MEMBER_INLINE void unpack_next(uint8_t* out) {
@@ -239,6 +242,64 @@ class Mxfp4Blocks {
 
   const PackedWeight* weight_;
   __m512i table_;
+  const uint8_t* packed_ = nullptr;
+  RowPanel rows_;
+  size_t block_;
+};
+
+// Blocks of one panel of Q8_0: rows that stay in place, or the packed panel of rows that fill none.
+class ByteBlocks {
+ public:
+  static constexpr bool kInPlace = false;
+  ATELIER_MEMBER_INLINE ByteBlocks(const PackedWeight& weight, size_t panel, size_t first)
+      : table_(load_table(weight.format().table.data())),
+        zero_point_(-static_cast<float>(weight.format().zero_point)),
+        block_(first) {
+    if (panel >= weight.n_row_panels()) {
+      packed_ = weight.panel(panel);
+      return;
+    }
+    rows_ = weight.row_panel(panel);
+    rows_.codes += first * rows_.code_step;
+    rows_.scales += first * rows_.scale_step;
+  }
+  static void prefetch(const PackedWeight& weight, size_t panel, size_t first, size_t n) {
+    if (panel >= weight.n_row_panels()) return prefetch_packed(kInfo, weight.panel(panel), first, n);
+    prefetch_rows(weight.row_panel(panel), first, n);
+  }
+
+  ATELIER_MEMBER_INLINE void unpack_next(uint8_t* out) {
+    if (packed_ != nullptr) {
+      unpack_packed(out);
+    } else {
+      Bytes w[8];
+      load_row_codes<PackedLayout::kRowsByteF16>(RowPointers(rows_.codes, rows_.code_stride), table_, w);
+      store(w, f16_scale_of(load_four_scales(rows_.scales, rows_.scale_stride)), out);
+      rows_.codes += rows_.code_step;
+      rows_.scales += rows_.scale_step;
+    }
+    ++block_;
+  }
+
+ private:
+  static constexpr PackedLayoutInfo kInfo = packed_layout_info(PackedLayout::kByteF16);
+
+  ATELIER_MEMBER_INLINE void store(const Bytes (&w)[8], Floats stored_scale, uint8_t* out) const {
+    const Floats scale = quiet(stored_scale), min = multiply(scale, set_floats(zero_point_));
+#pragma GCC unroll 8
+    for (int j = 0; j < 8; ++j) store_block_columns(out + 128 * j, w[j], scale, min);
+  }
+  __attribute__((noinline)) void unpack_packed(uint8_t* out) const {
+    const size_t in_group = block_ % kInfo.group_blocks;
+    const uint8_t* header = packed_ + packed_offset(kInfo, block_);
+    Bytes w[8];
+    load_codes<PackedLayout::kByteF16>(header + kInfo.header_bytes + in_group * kInfo.code_bytes(), table_,
+                                       w);
+    store(w, load_f16(header + 32 * in_group), out);
+  }
+
+  Table table_;
+  float zero_point_;
   const uint8_t* packed_ = nullptr;
   RowPanel rows_;
   size_t block_;

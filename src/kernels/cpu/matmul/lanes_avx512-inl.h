@@ -126,6 +126,10 @@ ATELIER_INLINE __m512i exponent_of(FourScales four, size_t byte) {
   return _mm512_and_si512(shifted, _mm512_set1_epi32(255));
 }
 ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) { return e8m0_half(exponent_of(four, byte)); }
+// The f16 scales in the first two bytes.
+ATELIER_INLINE Floats f16_scale_of(FourScales four) {
+  return _mm512_cvtph_ps(_mm512_cvtepi32_epi16(four.bytes));
+}
 // bf16 of even columns stand in the low half of each 32-bit lane, odd columns in the high half.
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return _mm512_castsi512_ps(_mm512_slli_epi32(_mm512_loadu_si512(p), 16));

@@ -201,6 +201,13 @@ ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
   for (size_t r = 0; r < 16; ++r) scales[r] = four.p[r * four.stride + byte];
   return load_e8m0_half(scales);
 }
+// The f16 scales in the first two bytes.
+ATELIER_INLINE Floats f16_scale_of(FourScales four) {
+  alignas(16) uint8_t scales[32];
+#pragma GCC unroll 16
+  for (size_t r = 0; r < 16; ++r) __builtin_memcpy(scales + 2 * r, four.p + r * four.stride, 2);
+  return load_f16(scales);
+}
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return each<Floats>([&](int i) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u8(vld1q_u8(p + 16 * i)), 16));

@@ -21,42 +21,39 @@ constexpr std::array<uint8_t, 16> kMxfp4 = {12, 13, 14, 15, 16, 18, 20, 24, 12, 
 constexpr std::array<uint8_t, 16> kIq4Nl = {1,   24,  45,  63,  79,  93,  106, 118,
                                             129, 141, 153, 166, 181, 197, 217, 241};
 
-// Distance between rows that follow each other at equal distances, if kernels can address them: 15 of it in
-// 31 bits.
-std::optional<size_t> even_stride(std::span<const EncodedRow> rows, const std::byte* EncodedRow::* part) {
-  if (rows.size() < 2) return std::nullopt;
-  const ptrdiff_t stride = rows[1].*part - rows[0].*part;
-  constexpr ptrdiff_t kMaxStride = ptrdiff_t{1} << 26;
-  if (stride <= 0 || stride > kMaxStride) return std::nullopt;
-  for (size_t r = 1; r < rows.size(); ++r)
-    if (rows[r].*part - rows[r - 1].*part != stride) return std::nullopt;
-  return static_cast<size_t>(stride);
-}
+// A distance that kernels can address: 15 of it in 31 bits.
+bool is_addressable(ptrdiff_t stride) { return stride > 0 && stride <= ptrdiff_t{1} << 26; }
 
 // The rows as they stand, if they can be used there.
-std::optional<RowPanel> rows_in_place(DType dtype, std::span<const EncodedRow> rows, size_t cols) {
-  // Scales are read four at a time, at a row's end also the three before: see row_scales().
-  constexpr size_t kMinBlocks = 6;
-  if (dtype != DType::kMXFP4 || rows.size() < kPanelRows || cols < kMinBlocks * kBlockCols)
+std::optional<RowPanel> rows_in_place(DType dtype, const EncodedRows& rows, size_t cols) {
+  const bool is_byte = dtype == DType::kQ8_0;
+  // Scales of MXFP4 are read four at a time, at a row's end also the three before: see row_scales().
+  const size_t min_blocks = is_byte ? 1 : 6;
+  if ((!is_byte && dtype != DType::kMXFP4) || rows.size() < kPanelRows || cols < min_blocks * kBlockCols)
     return std::nullopt;
-  const std::optional<size_t> stride = even_stride(rows, &EncodedRow::data);
-  if (!stride) return std::nullopt;
+  const std::optional<EncodedRows::Strides> strides = rows.strides();
+  if (!strides || !is_addressable(strides->data)) return std::nullopt;
   RowPanel panel;
   panel.codes = reinterpret_cast<const uint8_t*>(rows[0].data);
-  panel.code_stride = *stride;
-  if (rows[0].scales == nullptr) {  // blocks of a scale and 16 bytes of codes
-    panel.scales = panel.codes++;
+  panel.code_stride = static_cast<size_t>(strides->data);
+  if (rows[0].scales == nullptr) {  // blocks of a scale and 16 bytes of codes, or 32
+    panel.scales = panel.codes;
+    panel.codes += is_byte ? 2 : 1;
     panel.scale_stride = panel.code_stride;
-    panel.code_step = panel.scale_step = 17;
+    panel.code_step = panel.scale_step = is_byte ? 34 : 17;
     return panel;
   }
-  const std::optional<size_t> scale_stride = even_stride(rows, &EncodedRow::scales);
-  if (!scale_stride) return std::nullopt;
+  if (!is_addressable(strides->scales)) return std::nullopt;
   panel.scales = reinterpret_cast<const uint8_t*>(rows[0].scales);
-  panel.scale_stride = *scale_stride;
+  panel.scale_stride = static_cast<size_t>(strides->scales);
   panel.code_step = 16;
   panel.scale_step = 1;
   return panel;
+}
+
+// The layout of rows in place.
+PackedLayout layout_of(const RowPanel& rows) {
+  return rows.code_step == 34 ? kRowsByteF16 : rows.scale_step == 1 ? kRowsE8M0Pairs : kRowsE8M0;
 }
 
 }  // namespace
@@ -120,12 +117,12 @@ size_t streamed_bytes(DType dtype, size_t rows, size_t cols) {
   return ceil_div(rows, kPanelRows) * packed_panel_bytes(packed_format(dtype).layout, cols);
 }
 
-size_t packed_bytes(DType dtype, std::span<const EncodedRow> rows, size_t cols) {
+size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols) {
   const size_t in_place = rows_in_place(dtype, rows, cols) ? rows.size() / kPanelRows * kPanelRows : 0;
   return streamed_bytes(dtype, rows.size() - in_place, cols);
 }
 
-PackedWeight::PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t cols, ThreadPool& pool)
+PackedWeight::PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool)
     : rows_(rows.size()),
       cols_(cols),
       panel_bytes_(packed_panel_bytes(packed_format(dtype).layout, cols)),
@@ -134,12 +131,13 @@ PackedWeight::PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t
   if (const std::optional<RowPanel> in_place = rows_in_place(dtype, rows, cols)) {
     first_rows_ = *in_place;
     n_row_panels_ = rows.size() / kPanelRows;
-    format_.layout = in_place->scale_step == 1 ? kRowsE8M0Pairs : kRowsE8M0;
+    format_.layout = layout_of(*in_place);
   }
   pool.run(n_panels() - n_row_panels_, [&](size_t p, size_t) {
-    const size_t first = (n_row_panels_ + p) * kPanelRows;
-    pack_panel(dtype, rows.subspan(first, std::min(kPanelRows, rows.size() - first)), cols,
-               data_.data() + p * panel_bytes_);
+    const size_t first = (n_row_panels_ + p) * kPanelRows, n = std::min(kPanelRows, rows.size() - first);
+    std::array<EncodedRow, kPanelRows> of_panel;
+    for (size_t r = 0; r < n; ++r) of_panel[r] = rows[first + r];
+    pack_panel(dtype, std::span(of_panel).first(n), cols, data_.data() + p * panel_bytes_);
   });
 }
 

@@ -11,10 +11,9 @@
 //           6 bits: the same, then 2 vectors with bits 4-5 of vector 4h + i in bits 2i, 2i+1 of the h-th
 //           8 bits: 8 vectors
 //
-// MXFP4 also has two layouts that are no copy: its rows stay where the checkpoint is mapped, and kernels
-// gather a block of 16 rows as they go. The experts of a model are most of its bytes, and a token meets few
-// of them: packing them would take seconds and a second copy. Rows that do not fill a panel are packed as
-// kNibE8M0.
+// MXFP4 and Q8_0 also have layouts that are no copy: rows stay where the checkpoint is mapped, and kernels
+// gather a block of 16 rows as they go. Packing would take seconds and a second copy of what is most of a
+// model's bytes, of which, with experts, a token meets few. Rows that do not fill a panel are packed.
 //
 // A weight is scale · (table[code] − zero_point) + min. Float layouts are k-major: [cols][16] (F32, F16),
 // [cols / 2][16][2] (BF16, pairs of columns), or groups of 128 columns (FP8): 16 scales as float32, times
@@ -61,8 +60,9 @@ enum class PackedLayout : uint8_t {
   kByteF16,        // Q8_0
   kRowsE8M0,       // MXFP4 as GGUF has it, in place: low nibbles are columns 0–15, high ones 16–31
   kRowsE8M0Pairs,  // MXFP4 as OpenAI publishes it, in place: low nibbles are even columns
+  kRowsByteF16,    // Q8_0 in place
 };
-inline constexpr size_t kPackedLayouts = 18;
+inline constexpr size_t kPackedLayouts = 19;
 
 struct PackedLayoutInfo {
   PackedLayout layout;
@@ -99,6 +99,7 @@ inline constexpr std::array<PackedLayoutInfo, kPackedLayouts> kPackedLayoutInfos
     {PackedLayout::kByteF16, "8-bit f16", 8, 2, 1, false, 64},
     {PackedLayout::kRowsE8M0, "4-bit e8m0 rows", 4, 4, 1, false, 64},
     {PackedLayout::kRowsE8M0Pairs, "4-bit e8m0 pair rows", 4, 4, 1, false, 64},
+    {PackedLayout::kRowsByteF16, "8-bit f16 rows", 8, 2, 1, false, 64},
 }};
 constexpr const PackedLayoutInfo& packed_layout_info(PackedLayout layout) {
   return kPackedLayoutInfos[static_cast<size_t>(layout)];
@@ -128,7 +129,7 @@ struct RowPanel {
 class PackedWeight {
  public:
   // Panels are packed in parallel.
-  PackedWeight(DType dtype, std::span<const EncodedRow> rows, size_t cols, ThreadPool& pool);
+  PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool);
 
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
@@ -160,7 +161,7 @@ class PackedWeight {
 };
 
 // Memory PackedWeight takes, and bytes one product with it reads.
-size_t packed_bytes(DType dtype, std::span<const EncodedRow> rows, size_t cols);
+size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols);
 size_t streamed_bytes(DType dtype, size_t rows, size_t cols);
 size_t packed_panel_bytes(PackedLayout layout, size_t cols);
 

@@ -259,6 +259,7 @@ void fill(TileKernels& kernels) {
   };
   at(kNibE8M0) = at(kRowsE8M0) = multiply_tiles<Mxfp4Blocks<false>, tile_terms(kNibE8M0)>;
   at(kRowsE8M0Pairs) = multiply_tiles<Mxfp4Blocks<true>, tile_terms(kNibE8M0)>;
+  at(kRowsByteF16) = multiply_tiles<ByteBlocks, tile_terms(kByteF16)>;
   at(kBF16) = multiply_tiles<Bf16Blocks, tile_terms(kBF16)>;
 }
 
