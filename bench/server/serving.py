@@ -6,8 +6,7 @@ MODEL is what both load. A peer's COMMAND has {model}, {port}, {clients} in it, 
 Both servers answer the same chats, in turns, several times; nothing else should run. Printed: tokens per second of all
 streams together, the 95th percentile of the time to the first token, and the ratios.
 
---overhead: what a token costs the server itself: a scripted model computes next to nothing, so that the time of its
-long answer is that of sampling, the stream and the socket.
+figures.py beside this has what serving costs beside computing.
 """
 
 import argparse
@@ -17,14 +16,12 @@ import shlex
 import socket
 import statistics
 import subprocess
-import tempfile
 import threading
 import time
 from pathlib import Path
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 TEXT = REPOSITORY / "tests" / "data" / "text" / "northanger-abbey.txt"
-TOKENIZER = REPOSITORY / "tests" / "data" / "tokenizer" / "gpt-oss.json"
 PROMPT_WORDS = 118  # some 170 tokens with the template around them
 
 
@@ -104,36 +101,16 @@ def load(port: int, clients: int, max_tokens: int, turn: int) -> tuple[float, fl
     return sum(tokens for _, tokens, _ in answers) / seconds, firsts[min(len(firsts) - 1, int(0.95 * len(firsts)))]
 
 
-def overhead(binary: Path) -> None:
-    n = 20_000
-    with tempfile.TemporaryDirectory() as folder:
-        script = Path(folder) / "long.json"
-        script.write_text(json.dumps({"architecture": "gpt-oss", "tokenizer": str(TOKENIZER), "turns": [
-            "<|channel|>final<|message|>" + " and" * n + "<|return|>"] * 3}))
-        port = free_port()
-        with Running(f"{binary} --quiet serve -m script:{script} --port {port}", port):
-            for _ in range(3):
-                answers: list = []
-                chat(port, "Go on.", n, answers)
-                (first, tokens, seconds), = answers
-                print(f"{tokens} tokens in {seconds:.3f} s: {(seconds - first) / tokens * 1e6:.1f} µs each")
-
-
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("model", nargs="?")
+    parser.add_argument("model")
     parser.add_argument("--binary", type=Path, default=REPOSITORY / "build" / "release" / "bin" / "atelier")
     parser.add_argument("--peer", help="command of the other server")
     parser.add_argument("--clients", type=int, default=8)
     parser.add_argument("--max-tokens", type=int, default=32)
     parser.add_argument("--turns", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--overhead", action="store_true")
     arguments = parser.parse_args()
-    if arguments.overhead:
-        overhead(arguments.binary)
-    if not arguments.model:
-        return
     commands = {"atelier": f"{arguments.binary} --quiet serve -m {{model}} --port {{port}} --threads {arguments.threads}"}
     if arguments.peer:
         commands["peer"] = arguments.peer

@@ -90,6 +90,7 @@ def main() -> None:
         env = environment(scratch / "home", World.data_home, {
             "ATELIER_BINARY": str(World.binary),
             "ATELIER_TOKENIZER": str(REPOSITORY / "tests" / "data" / "tokenizer" / "gpt-oss.json"),
+            "ATELIER_README": str(REPOSITORY / "README.md"),
             "OPENAI_API_KEY": "none", "PYTHONPATH": str(python / "site")})
         tests = sorted([*scripts.glob("*.test.mjs"), *(HERE / "python").glob("test_*.py")])
         for test in [test for test in tests if arguments.pattern in test.name]:

@@ -200,24 +200,27 @@ TEST(TokenMasks, SayWhatTryingEveryTokenSays) {
       "root ::= \"the\" (\" the\" | \" name\" [a-z]{0,2}){0,30} \"\\\"\"",
       "root ::= s s | \"x\"\ns ::= s \"a\" | s s | \"b\" [a]{0,40}",
   };
-  const WithVocabulary with;
-  std::mt19937 random(7);
-  for (const std::string& text : grammars) {
-    const auto grammar = compile_gbnf(text);
-    ASSERT_TRUE(grammar) << grammar.error().message;
-    const auto constraint = Constraint::create(*grammar, with.trie()).value();
-    for (int run = 0; run < 12; ++run) {
-      ConstraintMatcher matcher(constraint);
-      for (int step = 0; step < 25; ++step) {
-        std::vector<uint64_t> mask(token_mask_words(with.tokenizer().vocab_size()), ~uint64_t{0});
-        ASSERT_TRUE(matcher.allowed(mask));
-        ASSERT_EQ(ids_in(mask), ids_in(mask_by_trial(matcher, with.tokenizer()))) << text << " step " << step;
-        const std::vector<TokenId> ids = ids_in(mask);
-        if (ids.empty()) {
-          EXPECT_TRUE(matcher.is_complete());
-          break;
+  for (const auto& words : {WordVocabulary::common(), WordVocabulary::large()}) {
+    const WithVocabulary with(words);
+    std::mt19937 random(7);
+    for (const std::string& text : grammars) {
+      const auto grammar = compile_gbnf(text);
+      ASSERT_TRUE(grammar) << grammar.error().message;
+      const auto constraint = Constraint::create(*grammar, with.trie()).value();
+      for (int run = 0; run < 12; ++run) {
+        ConstraintMatcher matcher(constraint);
+        for (int step = 0; step < 25; ++step) {
+          std::vector<uint64_t> mask(token_mask_words(with.tokenizer().vocab_size()), ~uint64_t{0});
+          ASSERT_TRUE(matcher.allowed(mask));
+          ASSERT_EQ(ids_in(mask), ids_in(mask_by_trial(matcher, with.tokenizer())))
+              << text << " step " << step;
+          const std::vector<TokenId> ids = ids_in(mask);
+          if (ids.empty()) {
+            EXPECT_TRUE(matcher.is_complete());
+            break;
+          }
+          ASSERT_TRUE(matcher.accept(ids[random() % ids.size()], with.tokenizer()));
         }
-        ASSERT_TRUE(matcher.accept(ids[random() % ids.size()], with.tokenizer()));
       }
     }
   }

@@ -22,6 +22,17 @@ class WordVocabulary final : public Tokenizer {
   }
   // What is common in JSON and in text, with spaces, quotes, brackets and parts of characters in every place.
   static std::shared_ptr<const WordVocabulary> common() {
+    return std::make_shared<WordVocabulary>(common_words());
+  }
+  // With so many more that masks are put together from verdicts on rules.
+  static std::shared_ptr<const WordVocabulary> large() {
+    std::vector<std::string> words = common_words();
+    for (char a = 'a'; a <= 'l'; ++a)
+      for (char b = 'a'; b <= 'l'; ++b)
+        for (char c = 'a'; c <= 'l'; ++c) words.push_back({a, b, c});
+    return std::make_shared<WordVocabulary>(words);
+  }
+  static std::vector<std::string> common_words() {
     std::vector<std::string> words = {"the",
                                       " the",
                                       "name",
@@ -110,7 +121,7 @@ class WordVocabulary final : public Tokenizer {
       for (char b = 'a'; b <= 'z'; ++b) words.push_back({a, b});
     for (int n = 0; n < 100; ++n) words.push_back(std::to_string(n));
     words.emplace_back("abc");  // some vocabularies repeat themselves
-    return std::make_shared<WordVocabulary>(words);
+    return words;
   }
 
   using Tokenizer::encode;

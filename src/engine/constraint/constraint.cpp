@@ -37,6 +37,14 @@ Result<std::shared_ptr<Constraint>> Constraint::create(std::shared_ptr<const Gra
 Constraint::Constraint(std::shared_ptr<const Grammar> grammar, std::shared_ptr<const TokenTrie> vocabulary)
     : grammar_(std::move(grammar)), vocabulary_(std::move(vocabulary)) {}
 
+void Constraint::prepare() {
+  const std::shared_ptr<Machine> at_work = machine();
+  const std::lock_guard lock(at_work->mutex);
+  at_work->store.set_budget(kStepBudget);
+  at_work->masks.prepare();
+  at_work->note_size();
+}
+
 size_t Constraint::bytes() {
   const std::lock_guard lock(mutex_);
   return machine_ == nullptr ? 0 : machine_->bytes.load(std::memory_order_relaxed);

@@ -34,6 +34,8 @@ class Constraint {
                                                     std::shared_ptr<const TokenTrie> vocabulary);
 
   const TokenTrie& vocabulary() const { return *vocabulary_; }
+  // Does beforehand, in at most a fifth of a second, what first steps would take long for.
+  void prepare();
   size_t bytes();  // of its caches
 
  private:

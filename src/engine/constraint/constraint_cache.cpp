@@ -12,6 +12,7 @@ Result<std::shared_ptr<Constraint>> ConstraintCache::get(const std::string& key,
   if (auto known = find(key)) return known;
   ATELIER_TRY(std::shared_ptr<const Grammar> grammar, compile());
   ATELIER_TRY(std::shared_ptr<Constraint> made, Constraint::create(std::move(grammar), vocabulary()));
+  made->prepare();  // here, where nobody's next token waits for it
   return add(key, std::move(made));
 }
 

@@ -13,6 +13,12 @@ constexpr size_t kKeepNodes = 200;
 constexpr size_t kDenseRounds = 32;
 // About a tenth of a second. Only a grammar of thousands of simultaneous alternatives comes near it.
 constexpr size_t kMaxNodes = 30'000'000;
+// Nodes that prepare() visits, some 35 ns each.
+constexpr size_t kPrepareNodes = 3'000'000;
+// States with fewer bytes to choose from lead to few nodes.
+constexpr size_t kWideBytes = 16;
+// In place of a loop's body: a verdict that is this grammar's own.
+constexpr StateId kNotShared = UINT32_MAX;
 
 void set_bit(std::span<uint64_t> mask, TokenId id) {
   mask[static_cast<size_t>(id) / 64] |= uint64_t{1} << (static_cast<size_t>(id) % 64);
@@ -43,6 +49,61 @@ bool MaskBuilder::build(ConfigId config, std::span<uint64_t> mask) {
   if (gave_up()) return false;
   if (visited_ > kKeepNodes) keep(config, mask);
   return true;
+}
+
+void MaskBuilder::prepare() {
+  std::vector<size_t> nodes_by_byte(256);
+  const auto nodes = trie_->nodes();
+  for (uint32_t i = 1; i < trie_->n_nodes(); i = nodes[i].end)
+    nodes_by_byte[nodes[i].byte] = nodes[i].end - i;
+
+  // Every rule there is, as the body of a loop or not.
+  constexpr uint32_t kNoLoop = UINT32_MAX;
+  std::vector<std::pair<StateId, uint32_t>> rules = {{store_.grammar().start(), kNoLoop}};
+  IdMap known_rules, known_states;
+  known_rules.set(rules[0].first, kNoLoop, 0);
+  const auto add_rule = [&](StateId start, uint32_t loop) {
+    if (known_rules.find(start, loop) != IdMap::kNone) return;
+    known_rules.set(start, loop, 0);
+    rules.emplace_back(start, loop);
+  };
+  visited_ = 0;
+  for (size_t rule = 0; rule < rules.size(); ++rule) {
+    const auto [start, loop] = rules[rule];
+    std::vector<StateId> states = {start};
+    known_states.clear();
+    known_states.set(start, 0, 0);
+    const auto add_state = [&](StateId state) {
+      if (known_states.find(state, 0) != IdMap::kNone) return;
+      known_states.set(state, 0, 0);
+      states.push_back(state);
+    };
+    for (size_t at = 0; at < states.size(); ++at) {
+      const StateId state = states[at];
+      for (const Grammar::Edge& edge : store_.grammar().edges(state)) add_state(edge.target);
+      for (const StateId target : store_.grammar().jumps(state)) add_state(target);
+      for (const Grammar::Call& call : store_.grammar().calls(state)) {
+        add_state(call.resume);
+        if (call.is_loop)
+          add_rule(store_.grammar().loops()[call.callee].body, call.callee);
+        else
+          add_rule(call.callee, kNoLoop);
+      }
+      if (!is_wide(state, nodes_by_byte)) continue;
+      if (loop == kNoLoop)
+        verdict_at(state);
+      else
+        verdict_in_free_loop(state, loop);
+      if (gave_up() || visited_ > kPrepareNodes) return;
+    }
+  }
+}
+
+bool MaskBuilder::is_wide(StateId state, std::span<const size_t> nodes_by_byte) const {
+  size_t n_bytes = 0, n_nodes = 0;
+  for (const Grammar::Edge& edge : store_.grammar().edges(state))
+    for (size_t byte = edge.first; byte <= edge.last; ++byte, ++n_bytes) n_nodes += nodes_by_byte[byte];
+  return n_bytes >= kWideBytes && n_nodes > kDirectNodes;
 }
 
 bool MaskBuilder::gave_up() const { return store_.exhausted() || visited_ > kMaxNodes; }
@@ -95,8 +156,8 @@ void MaskBuilder::add_element(const ConfigStore::Element& element, std::span<uin
     }
   }
   if (!returns) return;
-  const Local& inside = local(element.state);
-  add_local(inside, kAnyRounds, mask);
+  const Verdict& inside = verdict_at(element.state);
+  add_inside(inside, kAnyRounds, mask);
   if (!inside.exits.empty()) add_exits(inside, kAnyRounds, store_.after_return(element.stack), mask);
 }
 
@@ -106,37 +167,38 @@ void MaskBuilder::add_loop(StateId state, Frame frame, StackId below, std::span<
   // Rounds still owed: none, more than any token has, or a number that exits have to be held against.
   const uint32_t owed = frame.rounds() >= loop.min ? 0 : loop.min - frame.rounds();
   const bool may_leave = owed <= trie_->longest();
-  const Local& inside =
-      owed == 0 || !may_leave ? local_in_free_loop(state, frame.loop()) : local_in_loop(state, frame);
+  const Verdict& inside =
+      owed == 0 || !may_leave ? verdict_in_free_loop(state, frame.loop()) : verdict_in_loop(state, frame);
   const uint32_t rounds = owed == 0 || !may_leave ? left : kAnyRounds;
-  add_local(inside, rounds, mask);
+  add_inside(inside, rounds, mask);
   if (may_leave && !inside.exits.empty()) add_exits(inside, rounds, store_.after_loop(below), mask);
 }
 
-void MaskBuilder::add_local(const Local& local, uint32_t rounds, std::span<uint64_t> mask) const {
-  if (local.up_to.empty()) return;
-  const size_t r = std::min<size_t>(rounds, local.up_to.size() - 1);
+void MaskBuilder::add_inside(const Verdict& verdict, uint32_t rounds, std::span<uint64_t> mask) const {
+  if (verdict.up_to.empty()) return;
+  const size_t r = std::min<size_t>(rounds, verdict.up_to.size() - 1);
   size_t from = 0;
-  if (!local.dense.empty()) {
-    const size_t dense = std::min(r, local.dense.size() - 1);
-    const std::vector<uint64_t>& words = local.dense[dense];
+  if (!verdict.dense.empty()) {
+    const size_t dense = std::min(r, verdict.dense.size() - 1);
+    const std::vector<uint64_t>& words = verdict.dense[dense];
     for (size_t i = 0; i < mask.size(); ++i) mask[i] |= words[i];
-    from = local.up_to[dense];
+    from = verdict.up_to[dense];
   }
-  for (size_t i = from; i < local.up_to[r]; ++i) set_bit(mask, local.tokens[i]);
+  for (size_t i = from; i < verdict.up_to[r]; ++i) set_bit(mask, verdict.tokens[i]);
 }
 
-void MaskBuilder::add_exits(const Local& local, uint32_t rounds, ConfigId context, std::span<uint64_t> mask) {
+void MaskBuilder::add_exits(const Verdict& verdict, uint32_t rounds, ConfigId context,
+                            std::span<uint64_t> mask) {
   const Grammar& grammar = store_.grammar();
   for (size_t byte = 0; byte < 256; ++byte) {
-    const uint32_t begin = local.exit_begin[byte], end = local.exit_begin[byte + 1];
+    const uint32_t begin = verdict.exit_begin[byte], end = verdict.exit_begin[byte + 1];
     if (begin == end) continue;
     const size_t byte_class = grammar.class_of(static_cast<uint8_t>(byte));
     if (!store_.has_step(context, byte_class)) continue;
     const ConfigId next = store_.step_class(context, byte_class);
     if (next == ConfigStore::kDead) continue;
     for (uint32_t i = begin; i < end; ++i)
-      if (local.exits[i].rounds <= rounds) add_below(local.exits[i].node, next, mask);
+      if (verdict.exits[i].rounds <= rounds) add_below(verdict.exits[i].node, next, mask);
   }
 }
 
@@ -161,41 +223,48 @@ void MaskBuilder::add_below(uint32_t node, ConfigId config, std::span<uint64_t> 
   }
 }
 
-const MaskBuilder::Local& MaskBuilder::local(StateId state) {
-  return analyse(locals_, state, state, ConfigStore::kBottom);
+const Verdict& MaskBuilder::verdict_at(StateId state) {
+  return analyse(verdicts_, state, state, ConfigStore::kBottom, std::nullopt);
 }
 
-const MaskBuilder::Local& MaskBuilder::local_in_free_loop(StateId state, uint32_t loop) {
+const Verdict& MaskBuilder::verdict_in_free_loop(StateId state, uint32_t loop) {
   const uint32_t free = store_.free_loop(loop);
   const StackId stack = store_.push(Frame::loop(free, 0), ConfigStore::kBottom);
-  return analyse(free_locals_, static_cast<uint64_t>(free) << 32 | state, state, stack);
+  return analyse(free_verdicts_, static_cast<uint64_t>(free) << 32 | state, state, stack,
+                 store_.grammar().loops()[loop].body);
 }
 
-const MaskBuilder::Local& MaskBuilder::local_in_loop(StateId state, Frame frame) {
-  return analyse(loop_locals_[state], frame.bits(), state, store_.push(frame, ConfigStore::kBottom));
+const Verdict& MaskBuilder::verdict_in_loop(StateId state, Frame frame) {
+  return analyse(loop_verdicts_[state], frame.bits(), state, store_.push(frame, ConfigStore::kBottom),
+                 kNotShared);
 }
 
-const MaskBuilder::Local& MaskBuilder::analyse(std::unordered_map<uint64_t, Local>& cache, uint64_t key,
-                                               StateId state, StackId stack) {
-  const auto [at, added] = cache.try_emplace(key);
-  if (!added) return at->second;
-  Local result = walk(store_.single(state, stack));
-  if (gave_up()) {  // incomplete: of use to nobody
-    cache.erase(at);
-    unfinished_ = std::move(result);
-    return unfinished_;
+const Verdict& MaskBuilder::analyse(Verdicts& known, uint64_t key, StateId state, StackId stack,
+                                    std::optional<StateId> body) {
+  const auto [at, added] = known.try_emplace(key);
+  if (!added) return *at->second;
+  const Signature shared = body == kNotShared ? Signature{} : signature(store_.grammar(), state, body);
+  if (!shared.empty()) at->second = trie_->verdicts().find(shared);
+  if (at->second == nullptr) {
+    auto result = std::make_shared<Verdict>(walk(store_.single(state, stack)));
+    if (gave_up()) {  // incomplete: of use to nobody
+      known.erase(at);
+      unfinished_ = std::move(result);
+      return *unfinished_;
+    }
+    make_dense(*result);
+    at->second = std::move(result);
+    if (!shared.empty()) trie_->verdicts().add(shared, at->second);
   }
-  make_dense(result);
-  bytes_ += result.bytes();
-  at->second = std::move(result);
-  return at->second;
+  bytes_ += at->second->bytes();
+  return *at->second;
 }
 
-MaskBuilder::Local MaskBuilder::walk(ConfigId start) {
+Verdict MaskBuilder::walk(ConfigId start) {
   const auto nodes = trie_->nodes();
   const Grammar& grammar = store_.grammar();
   std::vector<std::pair<uint32_t, TokenId>> tokens;
-  std::vector<Exit> exits;
+  std::vector<Verdict::Exit> exits;
   path_[0] = start;
   for (uint32_t i = 1; i < trie_->n_nodes() && !store_.exhausted();) {
     ++visited_;
@@ -215,7 +284,7 @@ MaskBuilder::Local MaskBuilder::walk(ConfigId start) {
     }
     ++i;
   }
-  Local out;
+  Verdict out;
   std::ranges::sort(tokens);
   out.tokens.reserve(tokens.size());
   for (const auto& [rounds, id] : tokens) {
@@ -223,32 +292,26 @@ MaskBuilder::Local MaskBuilder::walk(ConfigId start) {
     out.tokens.push_back(id);
   }
   if (!tokens.empty()) out.up_to.push_back(static_cast<uint32_t>(out.tokens.size()));
-  std::ranges::sort(exits, {}, [&](const Exit& exit) { return std::pair(nodes[exit.node].byte, exit.node); });
+  std::ranges::sort(exits, {},
+                    [&](const Verdict::Exit& exit) { return std::pair(nodes[exit.node].byte, exit.node); });
   out.exits = std::move(exits);
   if (!out.exits.empty()) {
     out.exit_begin.assign(257, 0);
-    for (const Exit& exit : out.exits) ++out.exit_begin[nodes[exit.node].byte + 1u];
+    for (const Verdict::Exit& exit : out.exits) ++out.exit_begin[nodes[exit.node].byte + 1u];
     for (size_t byte = 0; byte < 256; ++byte) out.exit_begin[byte + 1] += out.exit_begin[byte];
   }
   return out;
 }
 
-void MaskBuilder::make_dense(Local& local) const {
+void MaskBuilder::make_dense(Verdict& verdict) const {
   const size_t words = (trie_->vocab_size() + 63) / 64;
-  if (local.tokens.size() < words) return;
+  if (verdict.tokens.size() < words) return;
   std::vector<uint64_t> bits(words);
   size_t done = 0;
-  for (size_t r = 0; r < local.up_to.size() && r <= kDenseRounds; ++r) {
-    for (; done < local.up_to[r]; ++done) set_bit(bits, local.tokens[done]);
-    local.dense.push_back(bits);
+  for (size_t r = 0; r < verdict.up_to.size() && r <= kDenseRounds; ++r) {
+    for (; done < verdict.up_to[r]; ++done) set_bit(bits, verdict.tokens[done]);
+    verdict.dense.push_back(bits);
   }
-}
-
-size_t MaskBuilder::Local::bytes() const {
-  size_t n = tokens.size() * sizeof tokens[0] + up_to.size() * sizeof up_to[0] +
-             exits.size() * sizeof exits[0] + exit_begin.size() * sizeof exit_begin[0] + 128;
-  for (const auto& words : dense) n += words.size() * sizeof words[0];
-  return n;
 }
 
 }  // namespace atelier::constraint

@@ -4,17 +4,20 @@
 // rule's end does the context matter. So the tree of tokens is walked once for each state of a rule, and what
 // comes out serves every place the rule is used in: the tokens that stay inside, and the exits, places in the
 // tree where the rule was left and the context has to judge what follows. For a state inside a counted loop
-// the walk notes how many more rounds each token takes; so one walk serves all counts.
+// the walk notes how many more rounds each token takes; so one walk serves all counts. What another grammar's
+// walk found out from the same state is taken from the vocabulary's cache.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <unordered_map>
 #include <vector>
 
 #include "engine/constraint/config_store.h"
 #include "engine/constraint/token_trie.h"
+#include "engine/constraint/verdict_cache.h"
 
 namespace atelier::constraint {
 
@@ -25,23 +28,12 @@ class MaskBuilder {
   // Writes one bit per token, [token_mask_words(vocab_size)]. Special tokens have none. False, and the mask
   // worthless, if that takes more work than is allowed for one step (see ConfigStore::set_budget).
   bool build(ConfigId config, std::span<uint64_t> mask);
+  // Walks beforehand from the states that admit much of the vocabulary, such as the inside of a string, so
+  // that no step has to. Stops when it has done about a tenth of a second's work.
+  void prepare();
   size_t bytes() const { return bytes_; }
 
  private:
-  struct Exit {
-    uint32_t node;    // the first node outside of the rule
-    uint32_t rounds;  // of the loop at hand that were begun before, beyond the present one
-  };
-  // The verdict on all tokens from one state on.
-  struct Local {
-    std::vector<TokenId> tokens;  // that stay inside, by rounds they begin
-    std::vector<uint32_t> up_to;  // [r]: how many of them begin at most r rounds
-    std::vector<std::vector<uint64_t>>
-        dense;                         // [r]: the same as bits, if they are many, for r up to kDenseRounds
-    std::vector<Exit> exits;           // by byte
-    std::vector<uint32_t> exit_begin;  // [257]
-    size_t bytes() const;
-  };
   struct Cached {
     std::vector<TokenId> tokens;  // if few
     std::vector<uint64_t> words;  // if many
@@ -52,28 +44,32 @@ class MaskBuilder {
   bool walk_directly(ConfigId config);
   void add_element(const ConfigStore::Element& element, std::span<uint64_t> mask);
   void add_loop(StateId state, Frame frame, StackId below, std::span<uint64_t> mask);
-  void add_local(const Local& local, uint32_t rounds, std::span<uint64_t> mask) const;
-  void add_exits(const Local& local, uint32_t rounds, ConfigId context, std::span<uint64_t> mask);
+  void add_inside(const Verdict& verdict, uint32_t rounds, std::span<uint64_t> mask) const;
+  void add_exits(const Verdict& verdict, uint32_t rounds, ConfigId context, std::span<uint64_t> mask);
   void add_below(uint32_t node, ConfigId config, std::span<uint64_t> mask);
 
-  const Local& local(StateId state);
-  const Local& local_in_free_loop(StateId state, uint32_t loop);
-  const Local& local_in_loop(StateId state, Frame frame);
-  const Local& analyse(std::unordered_map<uint64_t, Local>& cache, uint64_t key, StateId state,
-                       StackId stack);
-  Local walk(ConfigId config);
-  void make_dense(Local& local) const;
+  using Verdicts = std::unordered_map<uint64_t, std::shared_ptr<const Verdict>>;
+  const Verdict& verdict_at(StateId state);
+  const Verdict& verdict_in_free_loop(StateId state, uint32_t loop);
+  const Verdict& verdict_in_loop(StateId state, Frame frame);
+  // `known[key]`, or what others found out from such a state (above a loop with this body), or a walk.
+  const Verdict& analyse(Verdicts& known, uint64_t key, StateId state, StackId stack,
+                         std::optional<StateId> body);
+  Verdict walk(ConfigId config);
+  // Might walking from here visit more nodes than walk_directly() does?
+  bool is_wide(StateId state, std::span<const size_t> nodes_by_byte) const;
+  void make_dense(Verdict& verdict) const;
   bool gave_up() const;
   void keep(ConfigId config, std::span<const uint64_t> mask);
 
   std::shared_ptr<const TokenTrie> trie_;
   ConfigStore& store_;
-  std::unordered_map<uint64_t, Local> locals_, free_locals_;
-  std::unordered_map<StateId, std::unordered_map<uint64_t, Local>> loop_locals_;
+  Verdicts verdicts_, free_verdicts_;
+  std::unordered_map<StateId, Verdicts> loop_verdicts_;
   std::unordered_map<ConfigId, Cached> cache_;
   std::vector<ConfigId> path_;  // configurations by depth
   std::vector<TokenId> found_;
-  Local unfinished_;
+  std::shared_ptr<const Verdict> unfinished_;
   size_t visited_ = 0;  // nodes, in this build()
   size_t bytes_ = 0;
 };

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "engine/constraint/verdict_cache.h"
 #include "text/tokenizer.h"
 
 namespace atelier::constraint {
@@ -38,12 +39,16 @@ class TokenTrie {
   size_t longest() const { return longest_; }                        // bytes
   const std::bitset<256>& single_bytes() const { return singles_; }  // bytes that are tokens by themselves
 
+  // What is known about these tokens, whatever the grammar.
+  VerdictCache& verdicts() const { return *verdicts_; }
+
  private:
   std::vector<Node> nodes_;
   std::vector<TokenId> tokens_;  // by bytes, then by id
   size_t vocab_size_ = 0;
   size_t longest_ = 0;
   std::bitset<256> singles_;
+  std::unique_ptr<VerdictCache> verdicts_ = std::make_unique<VerdictCache>();
 };
 
 }  // namespace atelier::constraint
