@@ -63,7 +63,10 @@ bool Scheduler::Worker::decode_step() {
   const Clock::time_point end = Clock::now();
   size_t n_rows = 0;
   for (const Planned& planned : plan) n_rows += planned.n_tokens;
-  if (n_rows > 0) decode_cost_.passed(n_rows, seconds(last_decode_, end));
+  if (n_rows > 0) {
+    decode_seconds_ = seconds(last_decode_, end);
+    decode_cost_.passed(n_rows, decode_seconds_);
+  }
   last_decode_ = end;
   return true;
 }
@@ -127,7 +130,8 @@ void Scheduler::Worker::interlude() {
   longest_gap_ = std::max(longest_gap_, seconds(last_interlude_, now));
   last_interlude_ = now;
   const double limit = std::chrono::duration<double>(options_.max_stall).count();
-  if (seconds(last_decode_, now) + longest_gap_ < limit) return;
+  // The next chance comes a layer later, and the tokens a step later than that.
+  if (seconds(last_decode_, now) + longest_gap_ + decode_seconds_ < limit) return;
   decode_step();
   last_interlude_ = Clock::now();
   interlude_seconds_ += seconds(now, last_interlude_);

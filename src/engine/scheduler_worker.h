@@ -155,6 +155,7 @@ class Scheduler::Worker {
   Clock::time_point last_decode_;     // when running streams last got their tokens
   Clock::time_point last_interlude_;  // when the pass under way could last be interrupted
   double longest_gap_ = 0;            // seconds between two such moments of it
+  double decode_seconds_ = 0;         // of the last decode step
   double interlude_seconds_ = 0;      // of it, spent on decode steps
 
   std::thread thread_;  // last: runs on everything above
