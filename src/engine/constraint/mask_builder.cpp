@@ -86,8 +86,8 @@ void MaskBuilder::prepare() {
         add_state(call.resume);
         if (call.is_loop)
           add_rule(store_.grammar().loops()[call.callee].body, call.callee);
-        else
-          add_rule(call.callee, kNoLoop);
+        else  // a rule that its caller ends with leaves nothing on the stack but what the caller has
+          add_rule(call.callee, store_.grammar().is_end(call.resume) ? loop : kNoLoop);
       }
       if (!is_wide(state, nodes_by_byte)) continue;
       if (loop == kNoLoop)
