@@ -23,12 +23,18 @@ void AgentFlags::add_to(CLI::App& command, const std::string& default_approve) {
       ->check(CLI::IsMember({"low", "medium", "high"}));
   command.add_flag("--no-kv-cache", no_kv_cache,
                    "Keep no keys and values on disk: the next start computes them again");
+  command
+      .add_option("--patch-grammar", patch_grammar,
+                  "Hold patches to the lines of the files that the model has seen")
+      ->check(CLI::IsMember({"on", "off"}))
+      ->capture_default_str();
 }
 
 Result<agent::AgentSessionOptions> AgentFlags::session_options() const {
   agent::AgentSessionOptions options{.model = model.model, .keep_kv = !no_kv_cache};
   options.bench.folder = folder;
   options.bench.servers = true;
+  options.bench.bind_patches = patch_grammar == "on";
   agent::SandboxPolicy& policy = options.bench.sandbox.policy;
   ATELIER_TRY(policy.mode, agent::parse_sandbox_mode(sandbox));
   policy.network = network;

@@ -19,8 +19,10 @@ struct AgentFlags {
   bool network = false;
   std::vector<std::string> writable, environment;
   bool no_kv_cache = false;
+  std::string patch_grammar = "on";
 
   // --cd, --sandbox, --network, --writable, --env, --approve (with its default), --reasoning, --no-kv-cache,
+  // --patch-grammar,
   // those of model and sampling.
   void add_to(CLI::App& command, const std::string& default_approve);
   // Everything that does not depend on the model.

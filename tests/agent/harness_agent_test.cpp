@@ -27,7 +27,7 @@ TEST_F(AgentTest, RefactorsSeveralFilesUntilTheTestPasses) {
                                           "+rectangle_area 3 4\n")}}),
          harmony_shell("bash test.sh"), harmony_final("The area is a product now.")},
         free());
-  const TaskEnd end = run("Make the test pass and call it rectangle_area.");
+  const TaskEnd end = run("Make the test pass and call it rectangle_area in @main.sh.");
   EXPECT_EQ(end.kind, TaskEnd::Kind::kAnswered);
   EXPECT_EQ(end.text, "The area is a product now.");
   EXPECT_EQ(work_.read("main.sh"), ". ./shapes.sh\nrectangle_area 3 4\n");
@@ -39,11 +39,14 @@ TEST_F(AgentTest, RefactorsSeveralFilesUntilTheTestPasses) {
 
 TEST_F(AgentTest, RecoversFromAPatchThatDoesNotApply) {
   work_.write("a.txt", "one\ntwo\n");
+  WorkbenchOptions options;
+  options.bind_patches = false;  // or it could not be said
   start({harmony_call("repo_browser.apply_patch",
                       {{"patch", patch_of("*** Update File: a.txt\n@@\n-three\n+3\n")}}),
          harmony_call("repo_browser.apply_patch",
                       {{"patch", patch_of("*** Update File: a.txt\n@@\n-two\n+2\n")}}),
-         harmony_final("done")});
+         harmony_final("done")},
+        options);
   EXPECT_EQ(run("Change it.").kind, TaskEnd::Kind::kAnswered);
   EXPECT_EQ(recorder_.items[0].state, Item::State::kFailed);
   EXPECT_TRUE(contains(results()[0], "no file has changed"));
@@ -138,7 +141,7 @@ TEST_F(AgentTest, AnInjectionWidensNothing) {
       {harmony_call("repo_browser.open_file", {{"path", "README.md"}}), harmony_shell("touch owned"),
        harmony_call("repo_browser.apply_patch", {{"patch", patch_of("*** Add File: .envrc\n+export A=1\n")}}),
        harmony_final("no")},
-      {.sandbox = {.policy = {.mode = SandboxMode::kReadOnly}}});
+      {.sandbox = {.policy = {.mode = SandboxMode::kReadOnly}}, .bind_patches = false});
   run("Read the README.");
   EXPECT_FALSE(work_.exists("owned"));
   EXPECT_FALSE(work_.exists(".envrc"));
@@ -149,7 +152,8 @@ TEST_F(AgentTest, AnInjectionWidensNothing) {
 TEST_F(AgentTest, ProtectedFilesAreAskedForAlsoInAWorkspace) {
   start({harmony_call("repo_browser.apply_patch",
                       {{"patch", patch_of("*** Add File: sub/.git/hooks/pre-commit\n+x\n")}}),
-         harmony_final("no")});
+         harmony_final("no")},
+        {.bind_patches = false});
   run("Go.");
   ASSERT_EQ(recorder_.asked.size(), 1u);
   EXPECT_FALSE(work_.exists("sub/.git"));

@@ -255,14 +255,24 @@ TEST_F(PatchLanguage, TheGuardLetsNoPatchEndThatChangesNothing) {
   EXPECT_FALSE(allowed(head + R"( x\n*** )", "E"));
 }
 
-TEST_F(PatchLanguage, LongFilesAreLeftOutNotCut) {
+// Nobody who has seen a long file is kept from changing it: its lines are free.
+TEST_F(PatchLanguage, LongFilesAreOfferedWithoutTheirLines) {
   std::string text;
   for (int i = 0; i < 20'000; ++i) text += "line " + std::to_string(i) + "\n";
   work_.write("long.txt", text);
   work_.write("short.txt", "x\n");
   const PatchScope found = scope({"long.txt", "short.txt"});
-  ASSERT_EQ(found.files.size(), 1u);
-  EXPECT_EQ(found.files[0].path, "short.txt");
+  ASSERT_EQ(found.files.size(), 2u);
+  EXPECT_FALSE(found.files[0].bound);
+  EXPECT_TRUE(found.files[1].bound);
+  const auto grammar = grammar_of(found, PatchSpelling::kPlain);
+  const std::string head = "*** Begin Patch\n*** Update File: ", end = "*** End Patch";
+  const std::string change = head + "long.txt\n@@ line 7\n line 8\n-line 9\n+nine\n" + end;
+  EXPECT_TRUE(accepts(grammar, change));
+  EXPECT_TRUE(plan(change)) << plan(change).error().message;
+  EXPECT_TRUE(accepts(grammar, head + "long.txt\n@@\n-line x\n" + end));
+  EXPECT_FALSE(accepts(grammar, head + "short.txt\n@@\n-line x\n" + end));
+  EXPECT_FALSE(accepts(grammar, head + "long.txt\n@@\n" + end));
 }
 
 TEST_F(PatchLanguage, ScopesLeaveOutWhatCannotBePatched) {

@@ -50,7 +50,7 @@ class Conversation(TerminalTest):
     def test_approval_with_a_diff(self):
         self.write(".envrc", "export A=1\n")
         terminal = self.open(patch(update(".envrc", "-export A=1", "+export A=2")), final("done"), flags=())
-        self.send(terminal, "Change it.")
+        self.send(terminal, "Change @.envrc.")
         screen = terminal.wait_for("always in this session")
         self.assertIn("-export A=1", screen)
         self.assertEqual(self.read(".envrc"), "export A=1\n")
@@ -61,7 +61,7 @@ class Conversation(TerminalTest):
     def test_a_no_is_a_no(self):
         self.write(".envrc", "export A=1\n")
         terminal = self.open(patch(update(".envrc", "-export A=1", "+export A=2")), final("did not"), flags=())
-        self.send(terminal, "Change it.")
+        self.send(terminal, "Change @.envrc.")
         terminal.wait_for("always in this session")
         terminal.press("n")
         terminal.wait_for("did not")
@@ -92,15 +92,15 @@ class Conversation(TerminalTest):
     def test_undo_redo_and_diff(self):
         self.write("a.txt", "one\n")
         terminal = self.open(patch(update("a.txt", "-one", "+two")), final("done"))
-        self.send(terminal, "Change it.")
+        self.send(terminal, "Change @a.txt.")
         terminal.wait_for("1 file changed")
         self.send(terminal, "/diff")
         terminal.wait_for("+two")
         self.send(terminal, "/undo")
-        terminal.wait_for("Undone: Change it.")
+        terminal.wait_for("Undone: Change @a.txt.")
         self.assertEqual(self.read("a.txt"), "one\n")
         self.send(terminal, "/redo")
-        terminal.wait_for("Redone: Change it.")
+        terminal.wait_for("Redone: Change @a.txt.")
         self.assertEqual(self.read("a.txt"), "two\n")
 
     def test_resume_shows_where_it_stood(self):
@@ -194,7 +194,7 @@ class Looks(TerminalTest):
     def test_no_colour(self):
         self.write("a.txt", "one\n")
         terminal = self.open(patch(update("a.txt", "-one", "+two")), final("**done**"), env={"NO_COLOR": "1"})
-        self.send(terminal, "Change it.")
+        self.send(terminal, "Change @a.txt.")
         terminal.wait_for("done")
         self.assertNotRegex(terminal.screen(colours=True), r"\x1b\[(?:\d+;)*(?:3[0-7]|9[0-7])m")
 
@@ -203,12 +203,12 @@ class Looks(TerminalTest):
         model = self.script(patch(update("a.txt", "-one", "+two")), final("All **done**."))
         process = start("-m", model, "--sandbox", "full", home=self.home, data_home=self.own_data, cwd=self.work,
                         env={"TERM": "dumb", "LC_ALL": "C"})
-        out, err = process.communicate(b"Change it.\n/cost\n", timeout=60)
+        out, err = process.communicate(b"Change @a.txt.\n/cost\n", timeout=60)
         self.assertEqual(process.returncode, 0, err)
         self.assertNotIn(b"\x1b", out)
         self.assertNotIn(b"\r", out)
         text = out.decode("ascii")  # the locale knows nothing else
-        self.assertIn("> Change it.", text)
+        self.assertIn("> Change @a.txt.", text)
         self.assertIn("+two", text)
         self.assertIn("All done.", text)
         self.assertEqual(self.read("a.txt"), "two\n")

@@ -23,6 +23,9 @@ constexpr size_t kMaxResultBytes = 256 << 10;
 // Part of the context that may be filled before the conversation is compacted.
 constexpr double kFull = 0.85;
 
+constexpr std::string_view kClosedCall =
+    "The call was too long: it was closed where the tokens ran out, and was not run. Do it in smaller steps.";
+
 Item::Kind item_kind(ToolKind kind) {
   switch (kind) {
     case ToolKind::kCommand:
@@ -215,7 +218,7 @@ Result<std::optional<TaskEnd>> Agent::after_turn(Task& task, const Speaker::Turn
       return task.end(TaskEnd::Kind::kInterrupted, "interrupted");
     }
     ATELIER_CHECK_OK(keep_step());
-    ATELIER_TRY(std::optional<TaskEnd> end, run_calls(task, turn.message));
+    ATELIER_TRY(std::optional<TaskEnd> end, run_calls(task, turn));
     if (!end) ATELIER_CHECK_OK(keep_step());
     return end;
   }
@@ -232,15 +235,15 @@ Result<std::optional<TaskEnd>> Agent::after_turn(Task& task, const Speaker::Turn
   return std::nullopt;
 }
 
-Result<std::optional<TaskEnd>> Agent::run_calls(Task& task, const chat::Message& message) {
+Result<std::optional<TaskEnd>> Agent::run_calls(Task& task, const Speaker::Turn& turn) {
   bool looping = false;
-  for (const chat::ToolCall& call : message.tool_calls) {
+  for (const chat::ToolCall& call : turn.message.tool_calls) {
     Item item{.id = next_item_id(), .tool = call.name, .arguments = call.arguments};
     ToolResult result;
     if (cancelled()) {
       result = failed_result("[interrupted by the user: not run]");
     } else {
-      ATELIER_TRY(result, run_call(task, call, item));
+      ATELIER_TRY(result, run_call(task, call, turn.closed, item));
     }
     std::string text = text_for_model(result);
     const size_t same = loops_.count(call.name, call.arguments, text);
@@ -268,7 +271,7 @@ ToolResult Agent::unknown_tool(std::string_view name) const {
   return failed_result(fmt::format("There is no tool {}. The tools are: {}.", plain_text(name), names));
 }
 
-Result<ToolResult> Agent::run_call(Task& task, const chat::ToolCall& call, Item& item) {
+Result<ToolResult> Agent::run_call(Task& task, const chat::ToolCall& call, bool closed, Item& item) {
   Tool* tool = toolbox_.find(call.name);
   Result<Json> arguments = Json();
   if (tool == nullptr) {
@@ -285,6 +288,9 @@ Result<ToolResult> Agent::run_call(Task& task, const chat::ToolCall& call, Item&
     result = unknown_tool(call.name);
   } else if (!call.complete) {
     result = failed_result("The call was cut off before it was complete; it was not run.");
+  } else if (closed) {
+    // Well-formed, but not what the model had in mind: the half of a command is another command.
+    result = failed_result(std::string(kClosedCall));
   } else if (!arguments) {
     result = failed_result(arguments.error().message);
   } else {

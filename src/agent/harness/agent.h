@@ -72,8 +72,9 @@ class Agent {
   Result<Speaker::Turn> speak(Task& task, Items& items);
   // The end, if this turn of the model was the last.
   Result<std::optional<TaskEnd>> after_turn(Task& task, const Speaker::Turn& turn);
-  Result<std::optional<TaskEnd>> run_calls(Task& task, const chat::Message& message);
-  Result<ToolResult> run_call(Task& task, const chat::ToolCall& call, Item& item);
+  Result<std::optional<TaskEnd>> run_calls(Task& task, const Speaker::Turn& turn);
+  // `closed`: the tokens ran out within the turn.
+  Result<ToolResult> run_call(Task& task, const chat::ToolCall& call, bool closed, Item& item);
   ToolResult unknown_tool(std::string_view name) const;
   Result<ToolResult> run_tool(Task& task, Tool& tool, const Json& arguments, Item& item);
   Status keep_step();

@@ -95,8 +95,8 @@ Status LiveCache::compute(std::span<const TokenId> prompt, const PrefillOptions&
   return run(prompt, options, Engine::Logits::kNone).map([](const auto&) {});
 }
 
-Result<std::span<const float>> LiveCache::append(TokenId token) {
-  return evaluate({&token, 1}, Engine::Logits::kLast);
+Result<std::span<const float>> LiveCache::append(std::span<const TokenId> tokens) {
+  return evaluate(tokens, Engine::Logits::kLast);
 }
 
 void LiveCache::keep() {

@@ -33,7 +33,8 @@ class LiveCache {
   Result<std::span<const float>> prefill(std::span<const TokenId> prompt, const PrefillOptions& options = {});
   // The same without logits, for what will be needed later.
   Status compute(std::span<const TokenId> prompt, const PrefillOptions& options = {});
-  Result<std::span<const float>> append(TokenId token);
+  // At least one token; more than one is read as one batch.
+  Result<std::span<const float>> append(std::span<const TokenId> tokens);
   // Keeps the present place.
   void keep();
   // Puts the present place and the last one kept on disk, beside whatever comes next.

@@ -6,6 +6,9 @@
 namespace atelier::agent {
 namespace {
 
+// Of text that is read as one batch; the next batch takes what is left.
+constexpr size_t kMaxForcedBytes = 1024;
+
 using chat::Conversation;
 using Clock = std::chrono::steady_clock;
 
@@ -30,14 +33,17 @@ uint64_t turn_seed(uint64_t seed, uint64_t turn) {
 // One turn while it is sampled.
 struct Speaker::Sampling {
   std::unique_ptr<chat::Parser> parser;
-  std::unique_ptr<TurnConstraint> constraint;  // may be null
+  std::unique_ptr<chat::TurnConstraint> constraint;  // may be null
   std::vector<TokenId> prompt;
   std::vector<TokenId> tokens;
   std::vector<chat::Delta> deltas;
   std::vector<uint64_t> mask;
-  std::string call;  // begun last
+  std::string call;             // begun last
+  std::vector<TokenId> forced;  // what must come next
   StopReason reason = StopReason::kMaxTokens;
+  bool closed = false;
   size_t cached_tokens = 0;  // of the prompt
+  size_t forced_tokens = 0;
   double prefill_seconds = 0, decode_seconds = 0;
 
   void show(const Options& options) {
@@ -46,6 +52,32 @@ struct Speaker::Sampling {
       if (options.on_delta) options.on_delta(delta);
     }
     deltas.clear();
+  }
+
+  // Takes one more token, sampled or forced. False: the turn is over.
+  bool take(TokenId token, std::span<const TokenId> stops, const Options& options) {
+    tokens.push_back(token);
+    parser->push(token, deltas);
+    show(options);
+    if (std::ranges::find(stops, token) != stops.end() || parser->done()) {
+      reason = StopReason::kStopToken;
+      return false;
+    }
+    if (constraint) constraint->push(token, *parser, call);
+    if (constraint && constraint->complete()) {
+      reason = StopReason::kStopString;
+      return false;
+    }
+    return true;
+  }
+
+  // Text that can only go on in one way is not sampled: its tokens are read as one batch.
+  void force(constraint::ConstraintCache& constraints) {
+    forced.clear();
+    if (!constraint || !constraint->inside()) return;
+    const std::string text = constraint->forced(kMaxForcedBytes);
+    if (text.size() > 1)
+      forced = constraint::forced_tokens(text, constraints.tokenizer(), *constraints.vocabulary());
   }
 };
 
@@ -117,28 +149,29 @@ Status Speaker::sample(Sampling& turn, const Options& options) {
     }
     TokenId token = -1;
     const bool closing = masked && turn.tokens.size() + options.closing_tokens >= max_tokens;
-    if (closing && turn.constraint->inside()) token = closing_token(turn.mask, dialect_->tokenizer());
+    if (closing && turn.constraint->inside()) {
+      token = closing_token(turn.mask, dialect_->tokenizer());
+      turn.closed = turn.closed || token >= 0;
+    }
     const uint64_t step = turn.tokens.size();
     if (token < 0)
       token = masked ? sampler.sample_masked(*logits, cache_.tokens(), step, turn.mask)
                      : sampler.sample(*logits, cache_.tokens(), step);
-    turn.tokens.push_back(token);
-    turn.parser->push(token, turn.deltas);
-    turn.show(options);
-    if (std::ranges::find(stops, token) != stops.end() || turn.parser->done()) {
-      turn.reason = StopReason::kStopToken;
-      break;
+    if (!turn.take(token, stops, options)) break;
+    turn.force(*cache_.engine().constraints());
+    bool over = false;
+    for (const TokenId forced : turn.forced) {
+      if (turn.tokens.size() == max_tokens) break;
+      ++turn.forced_tokens;
+      over = !turn.take(forced, stops, options);
+      if (over) break;
     }
-    if (turn.constraint) turn.constraint->push(token, *turn.parser, turn.call);
-    if (turn.constraint && turn.constraint->complete()) {
-      turn.reason = StopReason::kStopString;
-      break;
-    }
+    if (over) break;
     if (turn.tokens.size() == max_tokens) {
       turn.reason = max_tokens == room ? StopReason::kContextFull : StopReason::kMaxTokens;
       break;
     }
-    logits = cache_.append(token);
+    logits = cache_.append(std::span(turn.tokens).subspan(step));
   }
   turn.decode_seconds = seconds_since(start);
   if (!logits && logits.error().code != ErrorCode::kInterrupted)
@@ -168,6 +201,8 @@ Result<Speaker::Turn> Speaker::speak(const Options& options) {
   out.prompt_tokens = turn.prompt.size();
   out.cached_tokens = turn.cached_tokens;
   out.output_tokens = turn.tokens.size();
+  out.forced_tokens = turn.forced_tokens;
+  out.closed = turn.closed;
   out.prefill_seconds = turn.prefill_seconds;
   out.decode_seconds = turn.decode_seconds;
   transcript_.ids = std::move(turn.prompt);

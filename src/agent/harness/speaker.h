@@ -54,7 +54,9 @@ class Speaker {
     chat::Message message{};
     chat::FinishReason finish = chat::FinishReason::kStop;
     StopReason reason = StopReason::kStopToken;
+    bool closed = false;  // a call or an answer was brought to its end because the tokens ran out
     size_t prompt_tokens = 0, cached_tokens = 0, output_tokens = 0;
+    size_t forced_tokens = 0;  // of the output, those that were not sampled: there was no choice
     double prefill_seconds = 0, decode_seconds = 0;
   };
   // Samples the next turn and adds it; an interrupted one is kept as far as it came. Errors leave the

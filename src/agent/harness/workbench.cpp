@@ -70,7 +70,12 @@ void Workbench::add_servers() {
   }
   trusted_ = trust->trusts_folder(workspace_->root(), project_servers_text(*workspace_).value_or(""));
   notes_.insert(notes_.end(), servers->notes.begin(), servers->notes.end());
-  for (std::unique_ptr<Tool>& tool : approved_tools(*servers, *trust)) toolbox_->add(std::move(tool));
+  for (std::unique_ptr<Tool>& tool : approved_tools(*servers, *trust)) {
+    const ToolSpec& spec = tool->spec();
+    if (const Status held = toolbox_->add(std::move(tool)); !held)
+      notes_.push_back(
+          fmt::format("{}: its arguments are not held to its schema: {}", spec.name, held.error().message));
+  }
 }
 
 std::optional<FileSymbols> Workbench::symbols_of(const std::vector<WalkEntry>& files) {
@@ -105,11 +110,15 @@ Status Workbench::assemble(Engine& engine) {
   const bool harmony = dialect->name() == "harmony";
   toolbox_ = std::make_unique<Toolbox>(host_, harmony ? ToolNames::kHarmony : ToolNames::kFunctions);
   if (options_.servers) add_servers();
-  ATELIER_TRY(rules_, TurnRules::create({.dialect = dialect,
-                                         .toolbox = toolbox_.get(),
-                                         .constrain = options_.constrain,
-                                         .output_schema = options_.output_schema}));
+  rules_ = std::make_unique<TurnRules>(TurnRulesOptions{.dialect = dialect,
+                                                        .constraints = engine.constraints(),
+                                                        .toolbox = toolbox_.get(),
+                                                        .workspace = workspace_.get(),
+                                                        .constrain = options_.constrain,
+                                                        .bind_patches = options_.bind_patches});
   chat::Conversation opening;
+  // A second call would be written before the first has changed anything.
+  opening.parallel_tool_calls = false;
   opening.date = options_.date.empty() ? chat::today() : options_.date;
   opening.reasoning_effort = options_.reasoning;
   toolbox_->declare(opening);
@@ -119,9 +128,11 @@ Status Workbench::assemble(Engine& engine) {
   about.count_tokens = [&](std::string_view text) { return engine.tokenizer().encode(text).size(); };
   if (trusted_) about.symbols = [this](const std::vector<WalkEntry>& files) { return symbols_of(files); };
   opening.messages.push_back({.role = chat::Role::kSystem, .content = briefing(*workspace_, about)});
-  if (harmony && !options_.output_schema.empty())
+  if (!options_.output_schema.empty()) {
+    ATELIER_CHECK_OK(engine.constraints()->json_schema(options_.output_schema).map([](const auto&) {}));
     opening.response_format = {
         .kind = chat::ResponseFormat::Kind::kJsonSchema, .name = "answer", .schema = options_.output_schema};
+  }
   speaker_ = std::make_unique<Speaker>(engine, dialect, *rules_, std::move(opening));
   if (!options_.kv_folder.empty()) {
     ATELIER_TRY(KvStore store,

@@ -25,6 +25,7 @@ struct WorkbenchOptions {
   SandboxRunnerOptions sandbox{};
   std::string output_schema{};  // of the final answer
   bool constrain = true;        // false: calls are not held to their schema
+  bool bind_patches = true;     // false: patches are held to their schema only
   std::string date{};           // shown to the model, frozen for the session
   std::optional<chat::ReasoningEffort> reasoning{};
   // Tools of MCP servers that were agreed to: the user's servers, and a trusted folder's own.

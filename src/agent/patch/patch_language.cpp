@@ -31,10 +31,12 @@ bool is_line_usable(std::string_view text) {
   return text.size() <= kMaxLineText && !has_controls(text) && is_utf8(text);
 }
 
-// Names of files without a dot that are common all the same; no new folder has one of them.
+// Names of files without a dot inside that are common all the same; no new folder has one of them.
 const std::vector<std::string>& dotless_files() {
-  static const std::vector<std::string> names = {"Makefile", "Dockerfile", "LICENSE",  "README",
-                                                 "Gemfile",  "Rakefile",   "Justfile", "BUILD"};
+  static const std::vector<std::string> names = {
+      "Makefile",    "Dockerfile",    "LICENSE",       "README",        "Gemfile",
+      "Rakefile",    "Justfile",      "BUILD",         ".gitignore",    ".gitattributes",
+      ".clang-tidy", ".clang-format", ".editorconfig", ".dockerignore", ".prettierrc"};
   return names;
 }
 
@@ -71,9 +73,10 @@ class PatchWriter {
   PatchWriter(GrammarBuilder& builder, PatchSpelling spelling)
       : b_(builder), json_(spelling == PatchSpelling::kJson) {
     newline_ = b_.bytes(json_ ? "\\n" : "\n");
-    const constraint::RuleId rule = b_.declare("added line");
+    const constraint::RuleId rule = b_.declare("free line");
     b_.define(rule, b_.sequence({b_.repeat(any_character(), 0, kUnbounded), newline_}));
-    added_ = b_.sequence({b_.bytes("+"), b_.rule(rule)});
+    free_line_ = b_.rule(rule);
+    added_ = b_.sequence({b_.bytes("+"), free_line_});
   }
 
   ExprId patch(const PatchScope& scope) {
@@ -149,8 +152,16 @@ class PatchWriter {
          b_.sequence({b_.bytes("\\"), b_.choice({set(quoted), b_.sequence({b_.bytes("u"), code})})})});
   }
 
+  // Of a file that is too long: any lines.
+  ExprId free_hunks() {
+    const ExprId heading = b_.choice({line("@@"), b_.sequence({b_.bytes("@@ "), free_line_})});
+    const ExprId one = b_.sequence({b_.chars({{' ', ' '}, {'-', '-'}, {'+', '+'}}), free_line_});
+    return b_.repeat(b_.sequence({heading, b_.repeat(one, 1, kUnbounded)}), 1, kUnbounded);
+  }
+
   ExprId section(const PatchableFile& file) {
     const ExprId path = text(file.path);
+    if (!file.bound) return b_.sequence({b_.bytes("*** Update File: "), path, newline_, free_hunks()});
     const ExprId erase = b_.sequence({b_.bytes("*** Delete File: "), path, newline_});
     std::vector<ExprId> update = {b_.bytes("*** Update File: "), path, newline_};
     if (!b_.is_never(new_path_))
@@ -330,7 +341,7 @@ class PatchWriter {
 
   GrammarBuilder& b_;
   bool json_;
-  ExprId newline_, added_;
+  ExprId newline_, free_line_, added_;
   ExprId new_path_ = 1;  // never, until there are folders
 };
 
@@ -343,7 +354,7 @@ bool is_patchable(std::string_view path, std::string_view content) {
 
 Result<constraint::ExprId> patch_language(GrammarBuilder& builder, const PatchScope& scope,
                                           PatchSpelling spelling) {
-  if (scope.files.empty() && scope.folders.empty())
+  if (scope.empty())
     return fail(ErrorCode::kInvalidArgument, "patch: expected files or folders that may change, found none");
   const ExprId patch = PatchWriter(builder, spelling).patch(scope);
   if (builder.full())

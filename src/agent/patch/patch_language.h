@@ -18,6 +18,9 @@ namespace atelier::agent {
 struct PatchableFile {
   std::string path{};
   std::string content{};
+  // False: too long to be offered line by line. It may be updated with hunks whose lines are free, which may
+  // fail to apply.
+  bool bound = true;
 };
 // A folder that files may be added to, and the names in it, which new ones must not have.
 struct PatchableFolder {
@@ -27,6 +30,8 @@ struct PatchableFolder {
 struct PatchScope {
   std::vector<PatchableFile> files{};      // by path; each at most once in a patch, in this order
   std::vector<PatchableFolder> folders{};  // none: nothing can be added
+
+  bool empty() const { return files.empty() && folders.empty(); }
 };
 
 // How the patch is written.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <set>
 
@@ -36,27 +37,33 @@ std::optional<std::vector<std::string>> names_in(const Workspace& workspace, con
   return names;
 }
 
+bool begins_as_binary(const Workspace& workspace, const std::string& path) {
+  const auto fd = workspace.open_path(path, O_RDONLY);
+  if (!fd) return true;
+  char bytes[8192];
+  const ssize_t n = ::pread(fd->get(), bytes, sizeof bytes, 0);
+  return n < 0 || std::memchr(bytes, 0, static_cast<size_t>(n)) != nullptr;
+}
+
 }  // namespace
 
 PatchScope patch_scope(const Workspace& workspace, std::span<const std::string> seen,
                        const PatchScopeOptions& options) {
   PatchScope scope;
   size_t bytes = 0;
-  const auto is_protected = [&](const std::string& path) {
-    return options.is_protected && options.is_protected(path);
-  };
   std::set<std::string> folders = {""};
   for (const std::string& path : seen) {
     if (scope.files.size() == options.max_files) break;
-    if (is_protected(path)) continue;
     auto content = workspace.read(path, options.max_bytes - bytes);
-    if (!content || !is_patchable(path, content->bytes)) continue;
-    bytes += content->bytes.size();
+    const bool bound = content.has_value();
+    if (!bound && (content.error().code != ErrorCode::kLimit || begins_as_binary(workspace, path))) continue;
+    if (!is_patchable(path, bound ? content->bytes : "")) continue;
+    if (bound) bytes += content->bytes.size();
     for (std::string folder = parent_of(path);; folder = parent_of(folder)) {
       if (folders.size() < options.max_folders) folders.insert(folder);
       if (folder.empty()) break;
     }
-    scope.files.push_back({path, std::move(content->bytes)});
+    scope.files.push_back({path, bound ? std::move(content->bytes) : std::string(), bound});
   }
   std::ranges::sort(scope.files, {}, &PatchableFile::path);
   for (const std::string& folder : folders)
@@ -74,6 +81,7 @@ std::string scope_key(const PatchScope& scope) {
   };
   for (const PatchableFile& file : scope.files) {
     add(file.path);
+    add(file.bound ? "bound" : "free");
     add(file.content);
   }
   for (const PatchableFolder& folder : scope.folders) {

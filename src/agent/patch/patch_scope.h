@@ -1,7 +1,6 @@
 // What a patch may do in a workspace right now.
 #pragma once
 
-#include <functional>
 #include <span>
 #include <string>
 
@@ -14,15 +13,14 @@ struct PatchScopeOptions {
   size_t max_files = 64;
   size_t max_bytes = 96 << 10;  // of all files together; those named first come first
   size_t max_folders = 24;
-  // Paths nobody may change unasked, any name on the way included.
-  std::function<bool(std::string_view path)> is_protected{};
 };
-// `seen`: paths of files, the most recent first; those that are gone, binary, or past the limits are left
-// out, and what is protected. Folders are the workspace, those of the files, and their parents.
+// `seen`: paths of files, the most recent first; those that are gone or binary are left out.
+// Files past the limit of bytes are there without their lines (PatchableFile::bound). Folders are
+// the workspace, those of the files, and their parents.
 PatchScope patch_scope(const Workspace& workspace, std::span<const std::string> seen,
                        const PatchScopeOptions& options = {});
 
-// Equal for equal scopes.
+// Of equal scopes equal, and short.
 std::string scope_key(const PatchScope& scope);
 
 }  // namespace atelier::agent

@@ -4,6 +4,7 @@
 
 #include "agent/tools/programs.h"
 #include "agent/workspace/quote.h"
+#include "engine/constraint/json_schema.h"
 
 namespace atelier::agent {
 
@@ -52,7 +53,16 @@ void Toolbox::declare(chat::Conversation& conversation) const {
   }
 }
 
+Status Toolbox::add(std::unique_ptr<Tool> tool) {
+  const auto held = constraint::compile_json_schema(tool->spec().schema, {.object_only = true});
+  if (!held) unheld_.insert(tool.get());
+  tools_.push_back(std::move(tool));
+  return held.map([](const auto&) {});
+}
+
 const std::string& Toolbox::arguments_schema(const Tool& tool) const {
+  static const std::string any = "{}";
+  if (unheld_.contains(&tool)) return any;
   const ToolSpec& spec = tool.spec();
   return names_ == ToolNames::kHarmony && !spec.harmony_arguments.empty() ? spec.harmony_arguments
                                                                           : spec.schema;

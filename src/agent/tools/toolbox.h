@@ -2,6 +2,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <vector>
 
 #include "agent/tools/tool_host.h"
@@ -16,8 +17,9 @@ class Toolbox {
   Toolbox(const ToolHost& host, ToolNames names);
 
   ToolNames names() const { return names_; }
-  // Before declare().
-  void add(std::unique_ptr<Tool> tool) { tools_.push_back(std::move(tool)); }
+  // One more, before declare(). The error says why what a model writes for it cannot be held to its schema:
+  // then it is held to being an object.
+  Status add(std::unique_ptr<Tool> tool);
   // Of all tools.
   void reset() const {
     for (const auto& tool : tools_) tool->reset();
@@ -36,6 +38,7 @@ class Toolbox {
  private:
   ToolNames names_;
   std::vector<std::unique_ptr<Tool>> tools_;
+  std::set<const Tool*> unheld_;  // whose schema nothing can be held to
 };
 
 // A model's arguments as an object: JSON, or of a tool with one text argument that text itself.
