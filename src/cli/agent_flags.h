@@ -20,13 +20,16 @@ struct AgentFlags {
   std::vector<std::string> writable, environment;
   bool no_kv_cache = false;
   std::string patch_grammar = "on";
+  std::string provider;                               // a URL; empty: the model runs here
+  std::string provider_key = "ATELIER_PROVIDER_KEY";  // the environment variable's name
+  size_t provider_context = agent::Provider{}.context;
 
   // --cd, --sandbox, --network, --writable, --env, --approve (with its default), --reasoning, --no-kv-cache,
-  // --patch-grammar,
-  // those of model and sampling.
+  // --patch-grammar, --provider and what belongs to it, those of model and sampling.
   void add_to(CLI::App& command, const std::string& default_approve);
   // Everything that does not depend on the model.
   Result<agent::AgentSessionOptions> session_options() const;
+  bool remote() const { return !provider.empty(); }
   // And what does: the publisher's sampling.
   void adapt(const Engine& engine, agent::AgentSessionOptions& options) const;
 };

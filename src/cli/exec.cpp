@@ -93,9 +93,10 @@ Status ended(const agent::TaskEnd& end) {
   return fail(ErrorCode::kLimit, "{}", end.text);
 }
 
-Result<agent::AgentSessionOptions> session_options(const ExecFlags& flags, const Engine& engine) {
+// `engine`: null where the model is remote.
+Result<agent::AgentSessionOptions> session_options(const ExecFlags& flags, const Engine* engine) {
   ATELIER_TRY(agent::AgentSessionOptions options, flags.agent.session_options());
-  flags.agent.adapt(engine, options);
+  if (engine != nullptr) flags.agent.adapt(*engine, options);
   options.resume = flags.resume;
   if (!flags.output_schema_file.empty()) {
     ATELIER_TRY(options.bench.output_schema, read_file(flags.output_schema_file, kMaxSchemaFileBytes));
@@ -122,10 +123,13 @@ Result<std::string> task_of(const ExecFlags& flags) {
 
 Status run_exec(const ExecFlags& flags, const Globals& globals) {
   ATELIER_TRY(std::string task, task_of(flags));
-  ATELIER_TRY(const std::unique_ptr<Engine> engine, load_engine(flags.agent.model, globals));
-  ATELIER_TRY(agent::AgentSessionOptions options, session_options(flags, *engine));
+  std::unique_ptr<Engine> engine;
+  if (!flags.agent.remote()) {
+    ATELIER_TRY(engine, load_engine(flags.agent.model, globals));
+  }
+  ATELIER_TRY(agent::AgentSessionOptions options, session_options(flags, engine.get()));
   ATELIER_TRY(const std::unique_ptr<agent::AgentSession> session,
-              agent::AgentSession::open(*engine, std::move(options)));
+              agent::AgentSession::open(engine.get(), std::move(options)));
   for (const std::string& text : session->bench().notes()) note(globals, text);
   const Approver approver(flags.agent.approve);
   if (!flags.json) {

@@ -21,13 +21,16 @@ class ScriptedModel final : public Model {
   void pack(ThreadPool&) override {}
 
   // A pass whose rows all ask for logits, and which begins with what was said last, goes on with the turn;
-  // where it goes on with something else (a wrong guess), what comes out does not matter. Any other pass that
-  // asks for logits is a prompt, after which the next turn begins.
+  // where it goes on with something else (a wrong guess), what comes out does not matter. So does one that
+  // has nothing but what the turn says next (tokens that were forced). Any other pass that asks for logits is
+  // a prompt, after which the next turn begins.
   void forward(Context&, const Batch& batch, MatView<float> logits) const override {
     if (batch.logit_rows.empty()) return;
     const size_t first = static_cast<size_t>(batch.positions[0]);
-    const bool continues = started_ && batch.logit_rows.size() == batch.tokens.size() &&
-                           first > prompt_end_ && batch.tokens[0] == said(first - prompt_end_ - 1);
+    const size_t n_known = batch.logit_rows.size() == batch.tokens.size() ? 1 : batch.tokens.size();
+    bool continues = started_ && first > prompt_end_;
+    for (size_t i = 0; continues && i < n_known; ++i)
+      continues = batch.tokens[i] == said(first - prompt_end_ - 1 + i);
     if (!continues) {
       turn_ = started_ ? turn_ + 1 : 0;
       started_ = true;

@@ -9,6 +9,7 @@
 #include "agent/patch/patch_language.h"
 #include "agent/patch/patch_scope.h"
 #include "agent/patch/plan.h"
+#include "agent/patch/replace_language.h"
 #include "chat/json_text.h"
 #include "engine/constraint/config_store.h"
 #include "engine/token_filter.h"
@@ -283,6 +284,36 @@ TEST_F(PatchLanguage, ScopesLeaveOutWhatCannotBePatched) {
   ASSERT_EQ(found.files.size(), 1u);
   EXPECT_EQ(found.files[0].path, "a.txt");
   EXPECT_NE(scope_key(found), scope_key(scope({})));
+}
+
+// What `replace` may name is there, exactly once.
+TEST_F(PatchLanguage, PiecesToReplaceStandOnce) {
+  work_.write("a.py", "def f():\n    return 1\n\ndef g():\n    return 1\n");
+  work_.write("same.txt", "x\nx\n");
+  work_.write("dos.txt", "one\r\ntwo\r\n");
+  GrammarBuilder builder;
+  constraint::JsonLanguage json(builder, constraint::JsonSpace::kFlexible);
+  const auto language = replace_language(json, scope({"a.py", "same.txt", "dos.txt"}));
+  ASSERT_TRUE(language) << language.error().message;
+  const auto root = builder.declare("replace");
+  builder.define(root, *language);
+  const auto grammar = builder.build(root);
+  ASSERT_TRUE(grammar) << grammar.error().message;
+  const auto takes = [&](const std::string& path, const std::string& old_text) {
+    return accepts(*grammar, chat::compact_json({{"path", path}, {"old", old_text}, {"new", "y\"\n"}}));
+  };
+  EXPECT_TRUE(takes("a.py", "def f():"));
+  EXPECT_TRUE(takes("a.py",
+                    "def f():\n    return 1\n"
+                    "\ndef g():"));
+  EXPECT_TRUE(takes("a.py", "    return 1\n\ndef g():"));
+  EXPECT_TRUE(takes("a.py", "def g():\n    return 1"));
+  EXPECT_FALSE(takes("a.py", "    return 1"));  // twice
+  EXPECT_FALSE(takes("a.py", "def f():\n"));    // no whole line
+  EXPECT_FALSE(takes("a.py", "def h():"));      // nowhere
+  EXPECT_TRUE(takes("same.txt", "x\nx"));
+  EXPECT_FALSE(takes("same.txt", "x"));
+  EXPECT_FALSE(takes("dos.txt", "one"));
 }
 
 }  // namespace

@@ -5,8 +5,8 @@ import re
 import subprocess
 import time
 
-from agent_fixture import AgentTest, add, final, patch, shell, think, update
-from harness import start
+from agent_fixture import AgentTest, final, patch, shell, think, update
+from harness import REPOSITORY, start
 from tmux import GOLDENS, Tmux, settled
 
 
@@ -46,6 +46,27 @@ class Conversation(TerminalTest):
                              final("Changed."), rows=40)
         self.send(terminal, "Change it.")
         self.compare("tools", terminal.wait_for("1 file changed"))
+
+    def test_the_session_of_the_readme(self):
+        self.write("prices.py", "def total(prices):\n    return sum(prices) - min(prices)\n")
+        self.write("test_prices.py", "import unittest\nfrom prices import total\n\n\nclass Total(unittest.TestCase):\n"
+                   "    def test_all(self):\n        self.assertEqual(total([3, 4]), 7)\n")
+        tests = shell("python3 -B -m unittest -q 2>&1 | tail -n 1")
+        terminal = self.open(
+            think("I run the tests before I look.", tests),
+            patch(update("prices.py", " def total(prices):", "-    return sum(prices) - min(prices)", "+    return sum(prices)")),
+            tests, final("`total` left out the cheapest price. It sums all of them now, and the test passes."),
+            flags=(), rows=40, columns=100)
+        self.send(terminal, "The test fails. Why? Mend @prices.py")
+        terminal.wait_for("1 file changed")
+        self.send(terminal, "/undo")
+        self.compare("readme", terminal.wait_for("Undone"))
+        self.assertEqual(self.read("prices.py"), "def total(prices):\n    return sum(prices) - min(prices)\n")
+        # What the README shows is what is on the screen, but for the first and the last line.
+        shown = (GOLDENS / "readme.txt").read_text(encoding="utf-8").rstrip().splitlines()[1:-1]
+        readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+        for line in filter(None, map(str.rstrip, shown)):
+            self.assertIn(line, readme)
 
     def test_approval_with_a_diff(self):
         self.write(".envrc", "export A=1\n")

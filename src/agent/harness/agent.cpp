@@ -1,19 +1,14 @@
 #include "agent/harness/agent.h"
 
 #include <algorithm>
-#include <chrono>
 
+#include "agent/harness/clock.h"
 #include "agent/tools/output_text.h"
 
 namespace atelier::agent {
 namespace {
 
-using Clock = std::chrono::steady_clock;
 using Phase = AgentObserver::Phase;
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
-}
 
 constexpr std::string_view kGoOn =
     "You ended your turn without an answer. Go on with the task: call a tool, or give the final answer.";
@@ -191,17 +186,23 @@ Result<Speaker::Turn> Agent::speak(Task& task, Items& items) {
       std::min(options_.budget.step_tokens, options_.budget.output_tokens - task.usage.output_tokens);
   options.keep_place = task.usage.steps == 0;
   options.on_prefill = [&](size_t done, size_t total) { task.observer.on_prefill(done, total); };
+  options.on_note = [&](std::string_view text) { task.observer.on_note(text); };
   options.on_delta = [&](const chat::Delta& delta) { items.show(delta); };
+  const size_t before = speaker_.used_tokens();
   ATELIER_TRY(Speaker::Turn turn, speaker_.speak(options));
   AgentUsage& usage = task.usage;
-  ++usage.steps;
+  if (++usage.steps > 1 && before > 0)
+    usage.reuse =
+        std::min(usage.reuse, static_cast<double>(turn.cached_tokens) / static_cast<double>(before));
+  usage.forced_tokens += turn.forced_tokens;
+  usage.engine_seconds += turn.engine_seconds;
   usage.prompt_tokens += turn.prompt_tokens;
   usage.cached_tokens += turn.cached_tokens;
   usage.output_tokens += turn.output_tokens;
   usage.prefill_seconds += turn.prefill_seconds;
   usage.decode_seconds += turn.decode_seconds;
-  usage.context_tokens = speaker_.transcript().ids.size();
-  usage.context_limit = speaker_.cache().engine().context_length();
+  usage.context_tokens = speaker_.used_tokens();
+  usage.context_limit = speaker_.context_length();
   task.observer.on_usage(usage);
   return turn;
 }
@@ -328,11 +329,10 @@ Result<ToolResult> Agent::run_tool(Task& task, Tool& tool, const Json& arguments
 
 std::string Agent::text_for_model(const ToolResult& result) {
   const std::string text = plain_text(result.text);
-  const Tokenizer& tokenizer = speaker_.dialect().tokenizer();
-  const size_t limit = std::min(options_.result_tokens, speaker_.cache().engine().context_length() / 8);
+  const size_t limit = std::min(options_.result_tokens, speaker_.context_length() / 8);
   const size_t n_tokens = text.size() > kMaxResultBytes ? SIZE_MAX
                           : text.size() <= limit        ? text.size()
-                                                        : tokenizer.encode(text).size();
+                                                        : speaker_.count_tokens(text);
   if (n_tokens <= limit) return text;
   const Result<std::string> kept = outputs_.keep(result.text);
   const std::string note = kept
@@ -342,7 +342,7 @@ std::string Agent::text_for_model(const ToolResult& result) {
   size_t bytes = n_tokens == SIZE_MAX ? limit * 3 : text.size() * limit / n_tokens;
   Shortened cut = shorten_middle(text, bytes, note);
   for (int again = 0; again < 4; ++again) {
-    const size_t tokens = tokenizer.encode(cut.text).size();
+    const size_t tokens = speaker_.count_tokens(cut.text);
     if (tokens <= limit) break;
     bytes = bytes * limit / tokens * 9 / 10;
     cut = shorten_middle(text, bytes, note);
@@ -351,9 +351,9 @@ std::string Agent::text_for_model(const ToolResult& result) {
 }
 
 Status Agent::make_room(Task& task) {
-  ATELIER_TRY(const std::vector<TokenId> prompt, speaker_.next_prompt());
-  const double limit = kFull * static_cast<double>(speaker_.cache().engine().context_length());
-  if (static_cast<double>(prompt.size()) < limit) return {};
+  ATELIER_TRY(const size_t prompt_tokens, speaker_.prompt_tokens());
+  const double limit = kFull * static_cast<double>(speaker_.context_length());
+  if (static_cast<double>(prompt_tokens) < limit) return {};
   ATELIER_TRY(const bool compacted, compact(task.observer));
   if (!compacted) return {};
   speaker_.add({.role = chat::Role::kUser, .content = "The task is still: " + task.text});

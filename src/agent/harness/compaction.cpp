@@ -44,13 +44,14 @@ Result<bool> Agent::compact(AgentObserver& observer) {
   const Transcript before = speaker_.transcript();
   const size_t n_opening = opening_messages(before.conversation);
   if (before.conversation.messages.size() <= n_opening + 1) return false;
-  const size_t context = speaker_.cache().engine().context_length();
+  const size_t old_size = speaker_.used_tokens();
+  const size_t context = speaker_.context_length();
   std::string summary;
   // The request goes to the model as one more message; tools stay declared, so that nothing before it moves.
   speaker_.add({.role = chat::Role::kUser, .content = std::string(kAsk)});
   speaker_.choose_tools({.kind = chat::ToolChoice::Kind::kNone});
-  ATELIER_TRY(const std::vector<TokenId> prompt, speaker_.next_prompt());
-  if (prompt.size() + 64 < context) {
+  ATELIER_TRY(const size_t prompt_tokens, speaker_.prompt_tokens());
+  if (prompt_tokens + 64 < context) {
     Speaker::Options options{.sampler = options_.sampler, .cancel = options_.cancel};
     options.max_tokens = std::max<size_t>(64, context / 8);
     const Result<Speaker::Turn> turn = speaker_.speak(options);
@@ -71,11 +72,9 @@ Result<bool> Agent::compact(AgentObserver& observer) {
   after.conversation.messages.push_back(
       {.role = chat::Role::kUser, .content = std::string(kIntroduction) + summary});
   after.turns = speaker_.transcript().turns;
-  const size_t old_size = before.ids.size();
   speaker_.restore(std::move(after));
-  ATELIER_TRY(const std::vector<TokenId> shorter, speaker_.next_prompt());
-  observer.on_note(
-      fmt::format("The conversation was compacted from {} to {} tokens.", old_size, shorter.size()));
+  ATELIER_TRY(const size_t shorter, speaker_.prompt_tokens());
+  observer.on_note(fmt::format("The conversation was compacted from {} to {} tokens.", old_size, shorter));
   return true;
 }
 

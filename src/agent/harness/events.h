@@ -37,9 +37,12 @@ struct AgentUsage {
   size_t prompt_tokens = 0;  // of all steps
   size_t cached_tokens = 0;  // of these, not computed again
   size_t output_tokens = 0;
+  size_t forced_tokens = 0;   // of these, not sampled: there was no choice
   size_t context_tokens = 0;  // the conversation has now
   size_t context_limit = 0;
   double prefill_seconds = 0, decode_seconds = 0, tool_seconds = 0;
+  double engine_seconds = 0;  // of decoding; the rest is the agent's own
+  double reuse = 1;           // the least part of a turn that the next one found computed
 };
 
 class AgentObserver {

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "agent/harness/clock.h"
+
 namespace atelier::agent {
 namespace {
 
@@ -49,7 +51,9 @@ Result<std::span<const float>> LiveCache::evaluate(std::span<const TokenId> toke
     if (cancel->load()) throw PassAbandoned();
   };
   for (;;) {
+    const Clock::time_point start = Clock::now();
     const auto out = engine_->evaluate({&item, 1}, cancel == nullptr ? std::function<void()>() : abandon);
+    engine_seconds_ += seconds_since(start);
     if (out) {
       tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
       return logits == Engine::Logits::kNone ? std::span<const float>() : out->row(0);

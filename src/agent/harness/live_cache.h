@@ -43,6 +43,8 @@ class LiveCache {
   // Of the last prefill.
   size_t reused() const { return reused_; }
   size_t computed() const { return computed_; }
+  // In the engine, since the cache was made.
+  double engine_seconds() const { return engine_seconds_; }
 
  private:
   struct Checkpoint {
@@ -63,6 +65,7 @@ class LiveCache {
   std::deque<Checkpoint> checkpoints_;  // by age
   size_t reused_ = 0;
   size_t computed_ = 0;
+  double engine_seconds_ = 0;
 };
 
 }  // namespace atelier::agent

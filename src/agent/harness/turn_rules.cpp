@@ -6,28 +6,38 @@
 #include "agent/context/shown_files.h"
 #include "agent/patch/patch_guard.h"
 #include "agent/patch/patch_scope.h"
+#include "agent/patch/replace_language.h"
 #include "engine/constraint/json_schema.h"
 
 namespace atelier::agent {
 namespace {
 
 constexpr std::string_view kPatchTool = "apply_patch";
+constexpr std::string_view kReplaceTool = "replace";
+// Of the files whose lines are offered, all together.
+constexpr std::array<size_t, 3> kMaxBytes = {96 << 10, 24 << 10, 0};
 
 bool has(std::span<const uint64_t> mask, TokenId id) {
   return (mask[static_cast<size_t>(id) / 64] >> (static_cast<size_t>(id) % 64) & 1) != 0;
 }
 
+using Scope = std::shared_ptr<const PatchScope>;
+
 // {"patch": "…"} with a patch that applies to what is there.
-chat::ArgumentsLanguage patch_arguments(std::shared_ptr<const PatchScope> scope) {
-  std::string key = "patch " + scope_key(*scope);
-  return {.key = std::move(key),
-          .build = [scope = std::move(scope)](constraint::JsonLanguage& json) -> Result<constraint::ExprId> {
-            constraint::GrammarBuilder& builder = json.builder();
-            ATELIER_TRY(const constraint::ExprId patch,
-                        patch_language(builder, *scope, PatchSpelling::kJson));
-            return json.braced(
-                builder.sequence({json.quoted(builder.bytes("patch")), json.colon(), json.quoted(patch)}));
-          }};
+chat::ArgumentsLanguage patch_arguments(const Scope& scope, const std::string& key) {
+  return {
+      .key = "patch " + key, .build = [scope](constraint::JsonLanguage& json) -> Result<constraint::ExprId> {
+        constraint::GrammarBuilder& builder = json.builder();
+        ATELIER_TRY(const constraint::ExprId patch, patch_language(builder, *scope, PatchSpelling::kJson));
+        return json.braced(
+            builder.sequence({json.quoted(builder.bytes("patch")), json.colon(), json.quoted(patch)}));
+      }};
+}
+
+// {"path": …, "old": …, "new": …} with a piece of text that is there.
+chat::ArgumentsLanguage replace_arguments(const Scope& scope, const std::string& key) {
+  return {.key = "replace " + key,
+          .build = [scope](constraint::JsonLanguage& json) { return replace_language(json, *scope); }};
 }
 
 chat::ArgumentsLanguage schema_arguments(const std::string& schema) {
@@ -68,7 +78,7 @@ class GuardedTurn final : public chat::TurnConstraint {
 
 }  // namespace
 
-Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::begin(const chat::Conversation& conversation) const {
+Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::begin(const chat::Conversation& conversation) {
   if (!options_.constrain) return nullptr;
   const chat::Dialect& dialect = *options_.dialect;
   if (dialect.name() != "harmony" && conversation.response_format.kind == chat::ResponseFormat::Kind::kText) {
@@ -76,24 +86,48 @@ Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::begin(const chat::Conve
     const auto syntax = dialect.turn_syntax(chat::parser_options(conversation));
     if (!syntax || syntax->arguments_key.empty()) return nullptr;
   }
-  std::optional<chat::ArgumentsLanguage> patch;
-  if (options_.bind_patches && conversation.tool_choice.kind != chat::ToolChoice::Kind::kNone) {
-    // What is protected is asked for, as ever.
-    const Workspace& workspace = *options_.workspace;
-    auto scope = std::make_shared<PatchScope>(patch_scope(workspace, shown_files(workspace, conversation)));
-    if (!scope->empty()) patch = patch_arguments(std::move(scope));
+  if (!options_.bind_patches || conversation.tool_choice.kind == chat::ToolChoice::Kind::kNone)
+    return make(conversation, nullptr, "");
+  const Workspace& workspace = *options_.workspace;
+  const std::vector<std::string> seen = shown_files(workspace, conversation);
+  // Where the lines of all files are more than a grammar may have, those of fewer are offered.
+  std::string first_key;
+  for (size_t level = 0; level < kMaxBytes.size(); ++level) {
+    const auto scope =
+        std::make_shared<PatchScope>(patch_scope(workspace, seen, {.max_bytes = kMaxBytes[level]}));
+    if (scope->empty()) break;
+    std::string key = scope_key(*scope);
+    if (level == 0) {
+      first_key = key;
+      if (first_key == known_key_ && known_level_ > 0) {
+        level = known_level_ - 1;
+        continue;
+      }
+    }
+    auto turn = make(conversation, scope, key);
+    if (!turn && turn.error().code == ErrorCode::kLimit) continue;
+    known_key_ = first_key;
+    known_level_ = level;
+    if (!turn || *turn == nullptr) return turn;
+    return std::make_unique<GuardedTurn>(std::move(*turn), workspace, dialect.tokenizer());
   }
+  return make(conversation, nullptr, "");
+}
+
+// `scope`: what patches are bound to; null: to nothing.
+Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::make(const chat::Conversation& conversation,
+                                                              const std::shared_ptr<const PatchScope>& scope,
+                                                              const std::string& key) const {
   chat::TurnConstraintOptions made;
   made.arguments = [&](const chat::FunctionTool& asked) -> std::optional<chat::ArgumentsLanguage> {
     const Tool* tool = options_.toolbox->find(asked.name);
     if (tool == nullptr) return std::nullopt;
-    if (patch && tool->spec().name == kPatchTool) return patch;
+    if (scope && tool->spec().name == kPatchTool) return patch_arguments(scope, key);
+    if (scope && tool->spec().name == kReplaceTool && !scope->files.empty())
+      return replace_arguments(scope, key);
     return schema_arguments(options_.toolbox->arguments_schema(*tool));
   };
-  ATELIER_TRY(std::unique_ptr<chat::TurnConstraint> turn,
-              chat::make_turn_constraint(dialect, conversation, options_.constraints, made));
-  if (turn == nullptr || !patch) return turn;
-  return std::make_unique<GuardedTurn>(std::move(turn), *options_.workspace, dialect.tokenizer());
+  return chat::make_turn_constraint(*options_.dialect, conversation, options_.constraints, made);
 }
 
 TokenId closing_token(std::span<const uint64_t> mask, const Tokenizer& tokenizer) {

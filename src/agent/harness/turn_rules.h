@@ -4,7 +4,9 @@
 
 #include <memory>
 #include <span>
+#include <string>
 
+#include "agent/patch/patch_scope.h"
 #include "agent/tools/toolbox.h"
 #include "chat/dialect.h"
 #include "chat/turn_constraint.h"
@@ -30,10 +32,17 @@ class TurnRules {
   // For the turn that answers the conversation, with the workspace as it is now; null where nothing is
   // constrained. Errors: those of chat::make_turn_constraint, such as an output schema that cannot be
   // enforced.
-  Result<std::unique_ptr<chat::TurnConstraint>> begin(const chat::Conversation& conversation) const;
+  Result<std::unique_ptr<chat::TurnConstraint>> begin(const chat::Conversation& conversation);
 
  private:
+  Result<std::unique_ptr<chat::TurnConstraint>> make(const chat::Conversation& conversation,
+                                                     const std::shared_ptr<const PatchScope>& scope,
+                                                     const std::string& key) const;
+
   TurnRulesOptions options_;
+  // How much of the files the last turn could be bound to, and which files those were.
+  std::string known_key_;
+  size_t known_level_ = 0;
 };
 
 // Of the tokens in `mask` one that brings JSON to its end soonest: closing quotes and brackets first, and in

@@ -42,7 +42,9 @@ std::string sandbox_line(const SandboxPolicy& policy) {
 
 }  // namespace
 
-Result<std::unique_ptr<Workbench>> Workbench::open(Engine& engine, WorkbenchOptions options) {
+Result<std::unique_ptr<Workbench>> Workbench::open(Engine* engine, WorkbenchOptions options) {
+  if (engine == nullptr && !options.provider)
+    return fail(ErrorCode::kInvalidArgument, "expected a model or a provider, found neither");
   std::unique_ptr<Workbench> bench(new Workbench(std::move(options)));
   ATELIER_CHECK_OK(bench->assemble(engine));
   return bench;
@@ -85,7 +87,7 @@ std::optional<FileSymbols> Workbench::symbols_of(const std::vector<WalkEntry>& f
   return cached_ctags_symbols(*runner_, files, *cache / "symbols" / name);
 }
 
-Status Workbench::assemble(Engine& engine) {
+Status Workbench::assemble(Engine* engine) {
   ATELIER_TRY(Workspace workspace, Workspace::open(options_.folder));
   workspace_ = std::make_unique<Workspace>(std::move(workspace));
   options_.sandbox.policy.workspace = workspace_->root();
@@ -103,49 +105,67 @@ Status Workbench::assemble(Engine& engine) {
            .journal_folder = options_.journal_folder};
   ATELIER_CHECK_OK(confine(options_.sandbox.policy.mode));
 
-  ATELIER_TRY(
-      std::unique_ptr<chat::Dialect> made,
-      chat::dialect_for(engine.info().architecture, engine.shared_tokenizer(), engine.card().chat_template));
-  const std::shared_ptr<const chat::Dialect> dialect = std::move(made);
-  const bool harmony = dialect->name() == "harmony";
+  std::shared_ptr<const chat::Dialect> dialect;
+  if (engine != nullptr) {
+    ATELIER_TRY(dialect, chat::dialect_for(engine->info().architecture, engine->shared_tokenizer(),
+                                           engine->card().chat_template));
+  }
+  const bool harmony = dialect != nullptr && dialect->name() == "harmony";
   toolbox_ = std::make_unique<Toolbox>(host_, harmony ? ToolNames::kHarmony : ToolNames::kFunctions);
   if (options_.servers) add_servers();
-  rules_ = std::make_unique<TurnRules>(TurnRulesOptions{.dialect = dialect,
-                                                        .constraints = engine.constraints(),
-                                                        .toolbox = toolbox_.get(),
-                                                        .workspace = workspace_.get(),
-                                                        .constrain = options_.constrain,
-                                                        .bind_patches = options_.bind_patches});
   chat::Conversation opening;
   // A second call would be written before the first has changed anything.
   opening.parallel_tool_calls = false;
   opening.date = options_.date.empty() ? chat::today() : options_.date;
   opening.reasoning_effort = options_.reasoning;
   toolbox_->declare(opening);
-  BriefingOptions about{.sandbox = sandbox_line(options_.sandbox.policy), .harmony = harmony};
-  // A small context has to keep room for the work.
-  about.max_tokens = std::min(about.max_tokens, engine.context_length() / 4);
-  about.count_tokens = [&](std::string_view text) { return engine.tokenizer().encode(text).size(); };
-  if (trusted_) about.symbols = [this](const std::vector<WalkEntry>& files) { return symbols_of(files); };
-  opening.messages.push_back({.role = chat::Role::kSystem, .content = briefing(*workspace_, about)});
-  if (!options_.output_schema.empty()) {
-    ATELIER_CHECK_OK(engine.constraints()->json_schema(options_.output_schema).map([](const auto&) {}));
+  if (!options_.output_schema.empty())
     opening.response_format = {
         .kind = chat::ResponseFormat::Kind::kJsonSchema, .name = "answer", .schema = options_.output_schema};
-  }
-  speaker_ = std::make_unique<Speaker>(engine, dialect, *rules_, std::move(opening));
-  if (!options_.kv_folder.empty()) {
-    ATELIER_TRY(KvStore store,
-                KvStore::open(engine, {.folder = options_.kv_folder, .max_bytes = options_.kv_bytes}));
-    kv_store_ = std::make_unique<KvStore>(std::move(store));
-    speaker_->cache().use(kv_store_.get());
+  const size_t context = engine != nullptr ? engine->context_length() : options_.provider->context;
+  BriefingOptions about{.sandbox = sandbox_line(options_.sandbox.policy), .harmony = harmony};
+  // A small context has to keep room for the work.
+  about.max_tokens = std::min(about.max_tokens, context / 4);
+  about.count_tokens = [engine](std::string_view text) {
+    return engine != nullptr ? engine->tokenizer().encode(text).size() : text.size() / 3;
+  };
+  if (trusted_) about.symbols = [this](const std::vector<WalkEntry>& files) { return symbols_of(files); };
+  opening.messages.push_back({.role = chat::Role::kSystem, .content = briefing(*workspace_, about)});
+  if (engine != nullptr) {
+    ATELIER_CHECK_OK(make_local_speaker(*engine, std::move(dialect), std::move(opening)));
+  } else {
+    ATELIER_TRY(speaker_, RemoteSpeaker::create(*options_.provider, std::move(opening)));
+    notes_.push_back("The model is remote: what is said, shown and run here is sent to " +
+                     options_.provider->url + ".");
   }
   // A small context has to keep room here too: a byte for each of its tokens is a quarter of it or so.
-  const size_t mentioned = std::min(MentionOptions{}.max_bytes, engine.context_length());
+  const size_t mentioned = std::min(MentionOptions{}.max_bytes, context);
   options_.agent.message = [this, mentioned](std::string_view task) {
     return with_mentions(*workspace_, task, {.max_bytes = mentioned});
   };
   agent_ = std::make_unique<Agent>(*speaker_, *toolbox_, outputs_, options_.agent);
+  return {};
+}
+
+Status Workbench::make_local_speaker(Engine& engine, std::shared_ptr<const chat::Dialect> dialect,
+                                     chat::Conversation opening) {
+  // What cannot be enforced is refused before anything is said.
+  ATELIER_CHECK_OK(
+      chat::answer_constraint(opening.response_format, *engine.constraints()).map([](const auto&) {}));
+  rules_ = std::make_unique<TurnRules>(TurnRulesOptions{.dialect = dialect,
+                                                        .constraints = engine.constraints(),
+                                                        .toolbox = toolbox_.get(),
+                                                        .workspace = workspace_.get(),
+                                                        .constrain = options_.constrain,
+                                                        .bind_patches = options_.bind_patches});
+  auto speaker = std::make_unique<LocalSpeaker>(engine, std::move(dialect), *rules_, std::move(opening));
+  if (!options_.kv_folder.empty()) {
+    ATELIER_TRY(KvStore store,
+                KvStore::open(engine, {.folder = options_.kv_folder, .max_bytes = options_.kv_bytes}));
+    kv_store_ = std::make_unique<KvStore>(std::move(store));
+    speaker->use(kv_store_.get());
+  }
+  speaker_ = std::move(speaker);
   return {};
 }
 

@@ -7,6 +7,8 @@
 
 #include "agent/context/symbols.h"
 #include "agent/harness/agent.h"
+#include "agent/harness/local_speaker.h"
+#include "agent/remote/remote_speaker.h"
 #include "agent/tools/file_walk.h"
 #include "agent/tools/sandbox_runner.h"
 #include "agent/tools/toolbox.h"
@@ -30,6 +32,7 @@ struct WorkbenchOptions {
   std::optional<chat::ReasoningEffort> reasoning{};
   // Tools of MCP servers that were agreed to: the user's servers, and a trusted folder's own.
   bool servers = false;
+  std::optional<Provider> provider{};  // of a remote model, instead of an engine
   AgentOptions agent{};
 };
 
@@ -37,7 +40,11 @@ class Workbench {
  public:
   // Recovers an interrupted edit of the workspace first. The engine must outlive it. Errors: kNotFound (the
   // folder), kUnsupported (a model whose dialect is unknown, a schema that cannot be enforced), kIo.
-  static Result<std::unique_ptr<Workbench>> open(Engine& engine, WorkbenchOptions options);
+  static Result<std::unique_ptr<Workbench>> open(Engine& engine, WorkbenchOptions options) {
+    return open(&engine, std::move(options));
+  }
+  // The same; without an engine the options name a provider.
+  static Result<std::unique_ptr<Workbench>> open(Engine* engine, WorkbenchOptions options);
 
   Agent& agent() { return *agent_; }
   Speaker& speaker() { return *speaker_; }
@@ -56,7 +63,9 @@ class Workbench {
  private:
   explicit Workbench(WorkbenchOptions options)
       : options_(std::move(options)), outputs_(options_.session_folder / "output") {}
-  Status assemble(Engine& engine);
+  Status assemble(Engine* engine);
+  Status make_local_speaker(Engine& engine, std::shared_ptr<const chat::Dialect> dialect,
+                            chat::Conversation opening);
   void add_servers();
   std::optional<FileSymbols> symbols_of(const std::vector<WalkEntry>& files);
 

@@ -14,6 +14,9 @@
 namespace atelier::agent {
 namespace {
 
+// Offered line by line, in all files: each may be a hunk's first, and all of them are looked at for one
+// token.
+constexpr size_t kMaxOfferedLines = 3000;
 constexpr size_t kMaxNames = 4096;  // in a folder that files are added to
 
 struct CloseListing {
@@ -37,6 +40,8 @@ std::optional<std::vector<std::string>> names_in(const Workspace& workspace, con
   return names;
 }
 
+size_t count_lines(std::string_view text) { return static_cast<size_t>(std::ranges::count(text, '\n')) + 1; }
+
 bool begins_as_binary(const Workspace& workspace, const std::string& path) {
   const auto fd = workspace.open_path(path, O_RDONLY);
   if (!fd) return true;
@@ -50,15 +55,17 @@ bool begins_as_binary(const Workspace& workspace, const std::string& path) {
 PatchScope patch_scope(const Workspace& workspace, std::span<const std::string> seen,
                        const PatchScopeOptions& options) {
   PatchScope scope;
-  size_t bytes = 0;
+  size_t bytes = 0, lines = 0;
   std::set<std::string> folders = {""};
   for (const std::string& path : seen) {
     if (scope.files.size() == options.max_files) break;
     auto content = workspace.read(path, options.max_bytes - bytes);
-    const bool bound = content.has_value();
-    if (!bound && (content.error().code != ErrorCode::kLimit || begins_as_binary(workspace, path))) continue;
-    if (!is_patchable(path, bound ? content->bytes : "")) continue;
-    if (bound) bytes += content->bytes.size();
+    const size_t more_lines = content ? count_lines(content->bytes) : 0;
+    const bool bound = content && lines + more_lines <= kMaxOfferedLines;
+    if (!content && (content.error().code != ErrorCode::kLimit || begins_as_binary(workspace, path)))
+      continue;
+    if (!is_patchable(path, content ? content->bytes : "")) continue;
+    if (bound) bytes += content->bytes.size(), lines += more_lines;
     for (std::string folder = parent_of(path);; folder = parent_of(folder)) {
       if (folders.size() < options.max_folders) folders.insert(folder);
       if (folder.empty()) break;

@@ -16,7 +16,7 @@ Result<SessionInfo> find_session(const SessionStore& store, const std::filesyste
   return std::move(sessions[0]);
 }
 
-Result<std::unique_ptr<AgentSession>> AgentSession::open(Engine& engine, AgentSessionOptions options) {
+Result<std::unique_ptr<AgentSession>> AgentSession::open(Engine* engine, AgentSessionOptions options) {
   std::unique_ptr<AgentSession> made(new AgentSession());
   if (options.database.empty()) {
     ATELIER_TRY(options.database, SessionStore::standard_path());
@@ -37,7 +37,7 @@ Result<std::unique_ptr<AgentSession>> AgentSession::open(Engine& engine, AgentSe
   options.bench.session_folder = made->sessions_ / session.id;
   ATELIER_TRY(made->bench_, Workbench::open(engine, std::move(options.bench)));
   Workbench& bench = *made->bench_;
-  made->vocabulary_ = vocabulary_digest(bench.speaker().dialect());
+  made->vocabulary_ = bench.speaker().vocabulary();
   const TimelineOptions kept{.database = options.database, .journal_folder = bench.journal_folder()};
   if (options.resume.empty()) {
     session.vocabulary = made->vocabulary_;

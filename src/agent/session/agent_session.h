@@ -20,7 +20,11 @@ struct AgentSessionOptions {
 class AgentSession {
  public:
   // Errors: those of Workbench::open and Timeline. The engine must outlive it.
-  static Result<std::unique_ptr<AgentSession>> open(Engine& engine, AgentSessionOptions options);
+  static Result<std::unique_ptr<AgentSession>> open(Engine& engine, AgentSessionOptions options) {
+    return open(&engine, std::move(options));
+  }
+  // The same; without an engine the options name a provider.
+  static Result<std::unique_ptr<AgentSession>> open(Engine* engine, AgentSessionOptions options);
 
   Agent& agent() { return bench_->agent(); }
   Workbench& bench() { return *bench_; }
@@ -34,7 +38,7 @@ class AgentSession {
   // What the next task will begin with, computed while nobody waits, and kept on disk.
   Status warm_up(const PrefillOptions& options);
   // Without computing anything, at the end of a program.
-  void keep_kv() { bench_->speaker().cache().save(); }
+  void keep_kv() { bench_->speaker().save(); }
 
   // As the timeline's, the conversation included.
   Result<Timeline::Move> undo() { return restored(timeline_->undo()); }

@@ -65,16 +65,6 @@ size_t shared_nodes(const std::vector<NodeInfo>& a, const std::vector<NodeInfo>&
 
 }  // namespace
 
-std::string vocabulary_digest(const chat::Dialect& dialect) {
-  const Tokenizer& tokenizer = dialect.tokenizer();
-  std::string all(dialect.name());
-  for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
-    all += tokenizer.token_bytes(static_cast<TokenId>(id));
-    all += '\n';
-  }
-  return hex(sha256(all));
-}
-
 Timeline::Timeline(const Workspace& workspace, SessionStore store, SessionInfo session,
                    TimelineOptions options)
     : workspace_(workspace),

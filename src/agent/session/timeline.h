@@ -116,7 +116,4 @@ class Timeline final : public TurnKeeper {
   std::vector<TokenId> kept_ids_;
 };
 
-// A program that reads ids as this one does has the same.
-std::string vocabulary_digest(const chat::Dialect& dialect);
-
 }  // namespace atelier::agent

@@ -48,6 +48,8 @@ void Totals::add(const AgentUsage& task) {
   usage.output_tokens += task.output_tokens;
   usage.prefill_seconds += task.prefill_seconds;
   usage.decode_seconds += task.decode_seconds;
+  usage.engine_seconds += task.engine_seconds;
+  usage.forced_tokens += task.forced_tokens;
   usage.tool_seconds += task.tool_seconds;
 }
 
@@ -59,8 +61,8 @@ Lines cost_lines(const Totals& totals, const EnergyMeter& energy) {
       Line(fmt::format("prompts   {:>10} tokens, {} reused, {} computed in {} ({:.0f} tok/s)",
                        usage.prompt_tokens, usage.cached_tokens, computed,
                        duration_text(usage.prefill_seconds), per_second(computed, usage.prefill_seconds))),
-      Line(fmt::format("answers   {:>10} tokens in {} ({:.1f} tok/s)", usage.output_tokens,
-                       duration_text(usage.decode_seconds),
+      Line(fmt::format("answers   {:>10} tokens, {} without a choice, in {} ({:.1f} tok/s)",
+                       usage.output_tokens, usage.forced_tokens, duration_text(usage.decode_seconds),
                        per_second(usage.output_tokens, usage.decode_seconds))),
       Line(fmt::format("tools     {:>10}", duration_text(usage.tool_seconds)))};
   if (const auto joules = energy.joules())

@@ -167,15 +167,17 @@ void Worker::run() {
 
 void Worker::open(AgentSessionOptions options, bool tell_history) {
   session_.reset();  // before another may lock the same one
-  if (!engine_) {
+  const bool remote = options.bench.provider.has_value();
+  if (!engine_ && !remote) {
     Result<std::unique_ptr<Engine>> loaded = options_.load(model_);
     if (!loaded) return tell(Broken{std::move(loaded).error()});
     engine_ = std::move(*loaded);
   }
   options.model = model_;
   options.bench.agent.cancel = &cancel_;
-  if (options_.adapt) options_.adapt(*engine_, options);
-  Result<std::unique_ptr<AgentSession>> opened = AgentSession::open(*engine_, std::move(options));
+  if (options_.adapt && engine_) options_.adapt(*engine_, options);
+  if (remote) options.bench.provider->model = model_;
+  Result<std::unique_ptr<AgentSession>> opened = AgentSession::open(engine_.get(), std::move(options));
   if (!opened) return tell(Broken{std::move(opened).error()});
   session_ = std::move(*opened);
   tell_opened(session_->timeline().arrived(), tell_history);
@@ -183,17 +185,17 @@ void Worker::open(AgentSessionOptions options, bool tell_history) {
 }
 
 void Worker::tell_opened(MovedFiles moved, bool tell_history) {
-  const Transcript& transcript = session_->bench().speaker().transcript();
+  const Speaker& speaker = session_->bench().speaker();
   Opened news{.session = session_->id(),
-              .model = model_.empty() ? engine_->card().path.filename().string() : model_,
+              .model = model_.empty() && engine_ ? engine_->card().path.filename().string() : model_,
               .sandbox = sandbox_text(),
               .approve = options_.approve,
-              .context_limit = engine_->context_length(),
-              .context_tokens = transcript.ids.size(),
+              .context_limit = speaker.context_length(),
+              .context_tokens = speaker.used_tokens(),
               .n_changed = n_changed(),
               .interrupted_task = session_->timeline().interrupted_task(),
               .moved = std::move(moved)};
-  if (tell_history) news.history = transcript.conversation.messages;
+  if (tell_history) news.history = speaker.transcript().conversation.messages;
   tell(std::move(news));
 }
 
@@ -272,7 +274,7 @@ void Worker::move(const Request& request) {
                .task = moved->task,
                .files = std::move(moved->files),
                .n_changed = n_changed(),
-               .context_tokens = session_->bench().speaker().transcript().ids.size()});
+               .context_tokens = session_->bench().speaker().used_tokens()});
 }
 
 void Worker::change_setting(const Request& request) {

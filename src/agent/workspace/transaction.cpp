@@ -139,8 +139,25 @@ class Edit {
       ATELIER_TRY(Switcher switcher, Switcher::open(workspace_, journal_.entries[i]));
       if (changes_[i].after) ATELIER_CHECK_OK(write_staged(i));
       switchers_.push_back(std::move(switcher));
+      if (unsynced_.size() == kMaxUnsynced) ATELIER_CHECK_OK(sync_staged());
     }
+    ATELIER_CHECK_OK(sync_staged());
     return sync_folders();  // the staged names must be on disk before the journal promises them
+  }
+
+  // The disk is told of all files before the first is waited for: a file system that keeps a log then writes
+  // it once for all of them, and the waits after the first are short.
+  Status sync_staged() {
+    for (const Unsynced& file : unsynced_)
+      (void)::sync_file_range(file.fd.get(), 0, 0, SYNC_FILE_RANGE_WRITE);  // a hint
+    for (const Unsynced& file : unsynced_) {
+      struct stat info{};
+      if (ops_.fsync(file.fd.get()) != 0 || ops_.fstat(file.fd.get(), &info) != 0)
+        return tl::unexpected<Error>(workspace_.error(changes_[file.index].path, errno));
+      journal_.entries[file.index].after = identity_of(info);
+    }
+    unsynced_.clear();
+    return {};
   }
 
   Status sync_folders() {
@@ -152,11 +169,11 @@ class Edit {
 
   Status write_staged(size_t i) {
     const FileChange& change = changes_[i];
-    JournalEntry& entry = journal_.entries[i];
+    const JournalEntry& entry = journal_.entries[i];
     const auto failed = [&] { return tl::unexpected<Error>(workspace_.error(change.path, errno)); };
     ATELIER_TRY(const Descriptor folder, workspace_.open_parent(change.path));
-    const Descriptor fd(ops_.open(folder.get(), entry.staged.c_str(),
-                                  O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
+    Descriptor fd(ops_.open(folder.get(), entry.staged.c_str(),
+                            O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666));
     if (fd.get() < 0) return failed();
     for (std::string_view rest = change.after->content; !rest.empty();) {
       const ssize_t written = ops_.write(fd.get(), rest.data(), rest.size());
@@ -173,9 +190,7 @@ class Edit {
     std::optional<mode_t> mode = change.after->mode;
     if (!mode && change.before) mode = owners_[i].st_mode & kPermissions;
     if (mode && ops_.fchmod(fd.get(), *mode) != 0) return failed();
-    if (ops_.fsync(fd.get()) != 0) return failed();
-    if (ops_.fstat(fd.get(), &info) != 0) return failed();
-    entry.after = identity_of(info);
+    unsynced_.push_back({i, std::move(fd)});
     return {};
   }
 
@@ -215,6 +230,12 @@ class Edit {
     return tl::unexpected<Error>(unchanged(std::move(error)));
   }
 
+  struct Unsynced {
+    size_t index;
+    Descriptor fd;
+  };
+  static constexpr size_t kMaxUnsynced = 128;  // descriptors are few
+
   const Workspace& workspace_;
   FileOps& ops_;
   std::span<const FileChange> changes_;
@@ -222,6 +243,7 @@ class Edit {
   Journal journal_;
   std::vector<struct stat> owners_;  // of the files before, one per change
   std::vector<Switcher> switchers_;
+  std::vector<Unsynced> unsynced_;  // written, perhaps not yet on disk
 };
 
 }  // namespace

@@ -14,7 +14,6 @@ namespace {
 constexpr int kMaxRedirects = 10;
 constexpr size_t kMaxHeaderBytes = size_t{256} << 10;  // of one answer
 constexpr size_t kMaxRedirectBody = size_t{64} << 10;  // read and thrown away, to keep the connection
-constexpr long kStalledBytesPerSecond = 1024;          // slower than this is not moving
 constexpr long kReceiveBufferBytes = long{512} << 10;  // libcurl's largest
 
 bool is_redirect(int status) {
@@ -205,6 +204,8 @@ Status HttpClient::State::send(HttpTransfer& transfer) {
   if (token_origin && origin == *token_origin && origin.is_private())
     transfer.request_headers =
         api->slist_append(transfer.request_headers, ("Authorization: Bearer " + options.token).c_str());
+  if (transfer.request.json)
+    transfer.request_headers = api->slist_append(transfer.request_headers, "Content-Type: application/json");
   transfer.easy = api->easy_init();
   if (transfer.easy == nullptr) return fail(ErrorCode::kIo, "libcurl could not begin a transfer");
   transfer.begin_answer();
@@ -220,8 +221,8 @@ Status HttpClient::State::send(HttpTransfer& transfer) {
   set(CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   set(CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L);
   set(CURLOPT_BUFFERSIZE, kReceiveBufferBytes);
-  set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(options.stall.count()));
-  set(CURLOPT_LOW_SPEED_LIMIT, kStalledBytesPerSecond);
+  set(CURLOPT_CONNECTTIMEOUT, static_cast<long>(std::min(options.connect, options.stall).count()));
+  set(CURLOPT_LOW_SPEED_LIMIT, options.least_bytes_per_second);
   set(CURLOPT_LOW_SPEED_TIME, static_cast<long>(options.stall.count()));
   set(CURLOPT_ERRORBUFFER, transfer.reason.data());
   set(CURLOPT_HEADERFUNCTION, &on_header);
@@ -229,6 +230,11 @@ Status HttpClient::State::send(HttpTransfer& transfer) {
   set(CURLOPT_WRITEFUNCTION, &on_body);
   set(CURLOPT_WRITEDATA, static_cast<void*>(&transfer));
   if (transfer.request.head) set(CURLOPT_NOBODY, 1L);
+  if (const auto& json = transfer.request.json) {
+    set(CURLOPT_POST, 1L);
+    set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(json->size()));
+    set(CURLOPT_POSTFIELDS, json->data());  // not copied: it is the transfer's
+  }
   if (const auto& range = transfer.request.range)
     set(CURLOPT_RANGE, fmt::format("{}-{}", range->first, range->last).c_str());
   if (api->multi_add_handle(multi, transfer.easy) != CURLM_OK)
@@ -262,6 +268,8 @@ bool HttpClient::State::follow(HttpTransfer& transfer) {
     return false;
   };
   const std::string from = url_host(transfer.request.url);
+  if (transfer.request.json)
+    return refused(fail(ErrorCode::kIo, "{}: redirects, which is not followed with what was posted", from));
   if (++transfer.n_redirects > kMaxRedirects)
     return refused(
         fail(ErrorCode::kIo, "{}: expected at most {} redirects, found more", from, kMaxRedirects));

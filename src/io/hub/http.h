@@ -1,5 +1,5 @@
-// HTTP(S) for `pull`: several transfers at once, all on the calling thread, and nothing of a server's answer
-// believed that was not checked.
+// HTTP(S) for `pull` and for remote models: several transfers at once, all on the calling thread, and nothing
+// of a server's answer believed that was not checked.
 #pragma once
 
 #include <chrono>
@@ -18,8 +18,10 @@
 namespace atelier {
 
 struct HttpOptions {
-  // A transfer that receives nothing for this long has failed; so has a connection not made by then.
-  std::chrono::seconds stall = std::chrono::seconds(30);
+  std::chrono::seconds stall = std::chrono::seconds(30);    // a transfer that receives nothing so long failed
+  std::chrono::seconds connect = std::chrono::seconds(30);  // and a connection that is not made by then
+  // Slower than this counts as nothing; a model that thinks sends a few bytes a second.
+  long least_bytes_per_second = 1024;
   // Sent as a bearer token, but only to the origin (scheme, host, port) of `token_url`, also after redirects,
   // and only over TLS or to this machine.
   std::string token;
@@ -37,7 +39,8 @@ struct ByteRange {
 struct HttpRequest {
   std::string url;  // http or https; where it redirects to is followed, at most 10 times, https never to http
   bool head = false;
-  std::optional<ByteRange> range;
+  std::optional<ByteRange> range{};
+  std::optional<std::string> json{};  // posted; redirects are not followed then
 };
 
 // An answer up to its body: of the last of a row of redirects.

@@ -1,23 +1,22 @@
-#include "agent/harness/speaker.h"
+#include "agent/harness/local_speaker.h"
 
 #include <algorithm>
-#include <chrono>
+
+#include "agent/harness/clock.h"
+#include "engine/token_filter.h"
+#include "io/sha256.h"
 
 namespace atelier::agent {
 namespace {
 
 // Of text that is read as one batch; the next batch takes what is left.
 constexpr size_t kMaxForcedBytes = 1024;
+constexpr size_t kForcedContext = 16;  // tokens in front of it
 
 using chat::Conversation;
-using Clock = std::chrono::steady_clock;
 
 bool is_instruction(const chat::Message& message) {
   return message.role == chat::Role::kSystem || message.role == chat::Role::kDeveloper;
-}
-
-double seconds_since(Clock::time_point start) {
-  return std::chrono::duration<double>(Clock::now() - start).count();
 }
 
 // Every turn draws from a stream of its own: a turn replayed after an undo says the same again.
@@ -31,7 +30,7 @@ uint64_t turn_seed(uint64_t seed, uint64_t turn) {
 }  // namespace
 
 // One turn while it is sampled.
-struct Speaker::Sampling {
+struct LocalSpeaker::Sampling {
   std::unique_ptr<chat::Parser> parser;
   std::unique_ptr<chat::TurnConstraint> constraint;  // may be null
   std::vector<TokenId> prompt;
@@ -44,7 +43,7 @@ struct Speaker::Sampling {
   bool closed = false;
   size_t cached_tokens = 0;  // of the prompt
   size_t forced_tokens = 0;
-  double prefill_seconds = 0, decode_seconds = 0;
+  double prefill_seconds = 0, decode_seconds = 0, engine_seconds = 0;
 
   void show(const Options& options) {
     for (const chat::Delta& delta : deltas) {
@@ -76,14 +75,37 @@ struct Speaker::Sampling {
     forced.clear();
     if (!constraint || !constraint->inside()) return;
     const std::string text = constraint->forced(kMaxForcedBytes);
-    if (text.size() > 1)
-      forced = constraint::forced_tokens(text, constraints.tokenizer(), *constraints.vocabulary());
+    if (text.size() <= 1) return;
+    // Cut as the model would have, which depends on what stands before.
+    const Tokenizer& tokenizer = constraints.tokenizer();
+    size_t first = tokens.size();
+    std::string all;
+    while (first > 0 && tokens.size() - first < kForcedContext && !tokenizer.is_special(tokens[first - 1]))
+      --first;
+    for (size_t i = first; i < tokens.size(); ++i) all += tokenizer.token_bytes(tokens[i]);
+    const auto before = std::span(tokens).subspan(first);
+    const std::vector<TokenId> cut =
+        constraint::forced_tokens(all + text, tokenizer, *constraints.vocabulary());
+    if (cut.size() > before.size() && std::equal(before.begin(), before.end(), cut.begin()))
+      forced.assign(cut.begin() + static_cast<std::ptrdiff_t>(before.size()), cut.end());
   }
 };
 
-Result<std::vector<TokenId>> Speaker::next_prompt() const { return prompt_for(transcript_.conversation); }
+std::string LocalSpeaker::vocabulary() const {
+  const Tokenizer& tokenizer = dialect_->tokenizer();
+  std::string all(dialect_->name());
+  for (size_t id = 0; id < tokenizer.vocab_size(); ++id) {
+    all += tokenizer.token_bytes(static_cast<TokenId>(id));
+    all += '\n';
+  }
+  return hex(sha256(all));
+}
 
-Result<std::vector<TokenId>> Speaker::prompt_for(const Conversation& conversation) const {
+Result<std::vector<TokenId>> LocalSpeaker::next_prompt() const {
+  return prompt_for(transcript_.conversation);
+}
+
+Result<std::vector<TokenId>> LocalSpeaker::prompt_for(const Conversation& conversation) const {
   if (transcript_.rendered == 0) {
     ATELIER_TRY(const chat::Prompt prompt, dialect_->render(conversation));
     return prompt.encode(dialect_->tokenizer());
@@ -97,7 +119,7 @@ Result<std::vector<TokenId>> Speaker::prompt_for(const Conversation& conversatio
 }
 
 // The instructions of a new conversation are a place of their own: other conversations begin there too.
-Result<std::span<const float>> Speaker::read_prompt(Sampling& turn, const Options& options) {
+Result<std::span<const float>> LocalSpeaker::read_prompt(Sampling& turn, const Options& options) {
   PrefillOptions reading{.cancel = options.cancel, .on_progress = options.on_prefill};
   if (transcript_.rendered > 0) {
     auto logits = cache_.prefill(turn.prompt, reading);
@@ -117,7 +139,7 @@ Result<std::span<const float>> Speaker::read_prompt(Sampling& turn, const Option
   return cache_.prefill(turn.prompt, reading);
 }
 
-Status Speaker::sample(Sampling& turn, const Options& options) {
+Status LocalSpeaker::sample(Sampling& turn, const Options& options) {
   const size_t room = cache_.engine().context_length() - turn.prompt.size();
   const size_t max_tokens = std::min(options.max_tokens, room);
   if (max_tokens == 0) {
@@ -135,6 +157,7 @@ Status Speaker::sample(Sampling& turn, const Options& options) {
   Clock::time_point start = Clock::now();
   Result<std::span<const float>> logits = read_prompt(turn, options);
   turn.prefill_seconds = seconds_since(start);
+  const double engine_before = cache_.engine_seconds();
   start = Clock::now();
   if (logits && options.keep_place) cache_.keep();
   turn.mask.resize(token_mask_words(dialect_->tokenizer().vocab_size()));
@@ -146,6 +169,8 @@ Status Speaker::sample(Sampling& turn, const Options& options) {
     bool masked = false;
     if (turn.constraint) {
       ATELIER_TRY(masked, turn.constraint->allowed(turn.mask));
+      if (masked && std::ranges::all_of(turn.mask, [](uint64_t word) { return word == 0; }))
+        return fail(ErrorCode::kUnsupported, "nothing that this model could say next is allowed");
     }
     TokenId token = -1;
     const bool closing = masked && turn.tokens.size() + options.closing_tokens >= max_tokens;
@@ -174,13 +199,14 @@ Status Speaker::sample(Sampling& turn, const Options& options) {
     logits = cache_.append(std::span(turn.tokens).subspan(step));
   }
   turn.decode_seconds = seconds_since(start);
+  turn.engine_seconds = cache_.engine_seconds() - engine_before;
   if (!logits && logits.error().code != ErrorCode::kInterrupted)
     return tl::unexpected<Error>(std::move(logits).error());
   if (!logits) turn.reason = StopReason::kInterrupted;
   return {};
 }
 
-Result<Speaker::Turn> Speaker::speak(const Options& options) {
+Result<LocalSpeaker::Turn> LocalSpeaker::speak(const Options& options) {
   ATELIER_CHECK_OK(check_sampler_options(options.sampler));
   Sampling turn;
   ATELIER_TRY(turn.prompt, next_prompt());
@@ -205,15 +231,14 @@ Result<Speaker::Turn> Speaker::speak(const Options& options) {
   out.closed = turn.closed;
   out.prefill_seconds = turn.prefill_seconds;
   out.decode_seconds = turn.decode_seconds;
+  out.engine_seconds = turn.engine_seconds;
   transcript_.ids = std::move(turn.prompt);
   transcript_.ids.insert(transcript_.ids.end(), turn.tokens.begin(), turn.tokens.end());
-  transcript_.conversation.messages.push_back(out.message);
-  transcript_.rendered = transcript_.conversation.messages.size();
-  ++transcript_.turns;
+  append(out.message);
   return out;
 }
 
-Result<std::vector<TokenId>> Speaker::known_prompt() const {
+Result<std::vector<TokenId>> LocalSpeaker::known_prompt() const {
   Conversation so_far = transcript_.conversation;
   if (transcript_.rendered == 0) {
     const auto said = std::ranges::find_if_not(so_far.messages, is_instruction);
@@ -230,7 +255,7 @@ Result<std::vector<TokenId>> Speaker::known_prompt() const {
   return std::move(prompts[0]);
 }
 
-Status Speaker::warm_up(const PrefillOptions& options) {
+Status LocalSpeaker::warm_up(const PrefillOptions& options) {
   // With something unanswered the next prompt is known as a whole, and is not idle work.
   if (transcript_.rendered > 0 && transcript_.rendered != transcript_.conversation.messages.size()) return {};
   ATELIER_TRY(const std::vector<TokenId> known, known_prompt());
