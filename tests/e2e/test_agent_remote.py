@@ -117,7 +117,7 @@ class OwnServer(Remote):
 
         def ready(process) -> None:
             for line in process.stdout:
-                if b"A long" in line:
+                if b"item.started" in line:
                     return
 
         began = time.monotonic()
