@@ -21,10 +21,10 @@ TEST_F(AgentTest, RefactorsSeveralFilesUntilTheTestPasses) {
   work_.write("test.sh", "[ \"$(bash main.sh)\" = 12 ] && echo green\n");
   start({harmony_shell("bash test.sh"), harmony_call("repo_browser.open_file", {{"path", "shapes.sh"}}),
          harmony_call("repo_browser.apply_patch",
-                      {{"patch", patch_of("*** Update File: shapes.sh\n@@\n-area() { echo $(( $1 + $2 )); }\n"
-                                          "+rectangle_area() { echo $(( $1 * $2 )); }\n"
-                                          "*** Update File: main.sh\n@@\n . ./shapes.sh\n-area 3 4\n"
-                                          "+rectangle_area 3 4\n")}}),
+                      {{"patch", patch_of("*** Update File: main.sh\n@@\n . ./shapes.sh\n-area 3 4\n"
+                                          "+rectangle_area 3 4\n"
+                                          "*** Update File: shapes.sh\n@@\n-area() { echo $(( $1 + $2 )); }\n"
+                                          "+rectangle_area() { echo $(( $1 * $2 )); }\n")}}),
          harmony_shell("bash test.sh"), harmony_final("The area is a product now.")},
         free());
   const TaskEnd end = run("Make the test pass and call it rectangle_area in @main.sh.");

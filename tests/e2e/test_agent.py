@@ -20,7 +20,7 @@ class Tasks(AgentTest):
         events = self.done(
             "Make the tests pass. " + " ".join("@" + line[len("*** Update File: "):].split("\n")[0] for line in sections),
             shell(test),
-            think("Look at the code.", call("repo_browser.open_file", path=reads)), patch(*sections), shell(test),
+            think("Look at the code.", call("repo_browser.open_file", path=reads)), patch(*sorted(sections)), shell(test),
             final("All tests pass."))
         commands = self.items(events, "command")
         self.assertNotEqual(commands[0]["exit_code"], 0, "the tests must fail at first")
