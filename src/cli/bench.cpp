@@ -110,6 +110,7 @@ Status run_bench(const BenchFlags& flags, const Globals& globals) {
   const double int8_ops_s = kernels::measure_int8_peak(engine->pool());
 
   const uint64_t kv_bytes = engine->kv_pool().sequence_bytes(flags.depth);
+  const size_t kv_bits = 8 * KvGeometry{.type = engine->kv_pool().type()}.elem_bytes();
   // A step streams the weights that its tokens meet once, whatever the batch, and every sequence's cache.
   const double bytes_per_token =
       info.bytes_per_pass(flags.batch) / static_cast<double>(flags.batch) + static_cast<double>(kv_bytes);
@@ -130,15 +131,18 @@ Status run_bench(const BenchFlags& flags, const Globals& globals) {
                        {"peak_rss_bytes", peak_rss},
                        {"threads", engine->pool().size()},
                        {"depth", flags.depth},
+                       {"kv_bits", kv_bits},
+                       {"kv_bytes", kv_bytes},
                        {"batch", flags.batch}});
   }
   return print(fmt::format(
       "prefill {:>9.1f} tok/s  ({} tokens at depth {}; {:.2f} of {:.2f} int8 Tops)\n"
       "decode  {:>9.1f} tok/s  ({} tokens x {} sequences; {:.2f} of {:.1f} GB/s at {:.1f} MB a token)\n"
-      "start to first token {:.3f} s, peak memory {:.0f} MB, {} threads\n",
+      "start to first token {:.3f} s, peak memory {:.0f} MB, cache {:.1f} MB ({} bits), {} threads\n",
       prefill_rate, flags.n_prefill, flags.depth, prefill_fraction, int8_ops_s / 1e12, decode_rate,
       flags.n_decode, flags.batch, decode_fraction, read_bytes_s / 1e9, bytes_per_token / 1e6,
-      start_to_first_token, static_cast<double>(peak_rss) / 1e6, engine->pool().size()));
+      start_to_first_token, static_cast<double>(peak_rss) / 1e6, static_cast<double>(kv_bytes) / 1e6, kv_bits,
+      engine->pool().size()));
 }
 
 }  // namespace

@@ -37,6 +37,11 @@ void ModelFlags::add_load_flags(CLI::App& command) {
           "q8: turn BF16, F16 and F32 matrices into 8-bit blocks on loading (`perplexity` says what it "
           "costs)")
       ->check(CLI::IsMember({"published", "q8"}));
+  command
+      .add_option("--kv", kv_bits,
+                  "Bits of cached keys and values: 8 takes little more than half the memory of 16 "
+                  "(`perplexity` says what it costs)")
+      ->check(CLI::IsMember({8, 16}));
 }
 
 Result<std::filesystem::path> locate(const std::string& model, const Globals& globals) {
@@ -51,6 +56,7 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globa
   options.context = flags.context;
   options.ignore_memory = flags.mmap_anyway;
   if (flags.dense == "q8") options.dense = DenseWeights::kQ8;
+  options.kv_bits = flags.kv_bits;
   options.numerics = flags.reference       ? Numerics::kReference
                      : flags.deterministic ? Numerics::kFast
                                            : Numerics::kFastest;

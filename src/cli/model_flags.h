@@ -21,8 +21,10 @@ struct ModelFlags {
   bool mmap_anyway = false;
   bool no_speculation = false;
   std::string dense = "published";  // or "q8"
+  size_t kv_bits = 16;              // or 8
 
-  // -m, --threads, --pin, --ctx, --reference, --deterministic, --mmap-anyway, --dense, --no-speculation.
+  // -m, --threads, --pin, --ctx, --reference, --deterministic, --mmap-anyway, --dense, --kv,
+  // --no-speculation.
   // `required`: there is no default model.
   void add_to(CLI::App& command, bool required);
   void add_load_flags(CLI::App& command);  // all but -m

@@ -28,7 +28,7 @@ std::string to_text(const Perplexity& result) {
                                  result.nll, result.tokens);
   if (const auto& cost = result.divergence)
     text += fmt::format(
-        "8-bit dense weights: KL to the published ones {:.2e} on average, {:.2e} at most; the "
+        "8 bits: KL to weights as published and a cache of 16 bits {:.2e} on average, {:.2e} at most; the "
         "same likeliest token at {:.2f} % of positions\n",
         cost->mean_kl, cost->max_kl, 100 * cost->top1);
   return text;
@@ -52,9 +52,10 @@ Status run_perplexity(const PerplexityFlags& flags, const Globals& globals) {
       fmt::print(stderr, "\rwindow {} of {}{}", done, total, done == total ? "\r\x1b[K" : "");
     };
   std::unique_ptr<Engine> as_published;
-  if (flags.model.dense == "q8") {
+  if (flags.model.dense == "q8" || flags.model.kv_bits == 8) {
     ModelFlags published = flags.model;
     published.dense = "published";
+    published.kv_bits = 16;
     ATELIER_TRY(as_published, load_engine(published, globals));
     options.reference = as_published.get();
   }

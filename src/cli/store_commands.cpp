@@ -110,7 +110,7 @@ Result<Shown> inspect(const std::filesystem::path& path) {
   return shown;
 }
 
-Status show_json(const Shown& s, const MemoryEstimate& memory) {
+Status show_json(const Shown& s, const MemoryEstimate& memory, uint64_t kv_8_bytes) {
   const ModelInfo& info = s.info;
   return print_json({{"path", s.path.string()},
                      {"dialect", dialect_name(s.dialect)},
@@ -127,7 +127,8 @@ Status show_json(const Shown& s, const MemoryEstimate& memory) {
                      {"memory",
                       {{"packed_bytes", memory.packed_bytes},
                        {"in_place_bytes", memory.in_place_bytes},
-                       {"kv_bytes_full_context", memory.kv_bytes}}}});
+                       {"kv_bytes_full_context", memory.kv_bytes},
+                       {"kv_8_bytes_full_context", kv_8_bytes}}}});
 }
 
 Status run_show(const std::string& name, bool json, const Globals& globals) {
@@ -135,21 +136,23 @@ Status run_show(const std::string& name, bool json, const Globals& globals) {
   ATELIER_TRY(const Shown s, inspect(path));
   const ModelInfo& info = s.info;
   const MemoryEstimate memory = estimate_memory(info, {.context = info.context_length});
-  if (json) return show_json(s, memory);
+  const uint64_t kv_8_bytes = estimate_memory(info, {.context = info.context_length, .kv_bits = 8}).kv_bytes;
+  if (json) return show_json(s, memory, kv_8_bytes);
   std::string formats;
   for (const auto& [format, bytes] : s.formats) formats += fmt::format(" {} {}", format, megabytes(bytes));
   return print(fmt::format(
       "path           {}\narchitecture   {} ({} checkpoint)\nparameters     {:.1f} M, {:.1f} M active per "
       "token\n"
       "layers         {}, {} wide\nvocabulary     {}\ncontext        {} tokens\nweights        {}:{}\n"
-      "memory         {} of weights in compute layout, {} read in place, {} of cache at {} tokens\nper token "
+      "memory         {} of weights in compute layout, {} read in place, {} of cache at {} tokens "
+      "({} with --kv 8)\nper token "
       "     {} of "
       "weights read\n",
       s.path.string(), info.architecture, dialect_name(s.dialect), static_cast<double>(info.n_params) / 1e6,
       static_cast<double>(info.n_active_params) / 1e6, info.n_layers, info.d_model, info.vocab_size,
       info.context_length, megabytes(info.weight_bytes), formats, megabytes(memory.packed_bytes),
       megabytes(memory.in_place_bytes), megabytes(memory.kv_bytes), info.context_length,
-      megabytes(info.bytes_per_token)));
+      megabytes(kv_8_bytes), megabytes(info.bytes_per_token)));
 }
 
 Status run_rm(const std::string& name, const Globals& globals) {

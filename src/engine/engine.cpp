@@ -1,6 +1,7 @@
 #include "engine/engine.h"
 
 #include <algorithm>
+#include <future>
 
 #include "base/check.h"
 #include "base/memory.h"
@@ -11,8 +12,9 @@
 namespace atelier {
 namespace {
 
-KvType kv_type_of(Numerics numerics) {
-  return numerics == Numerics::kReference ? KvType::kF32 : KvType::kF16;
+KvType kv_type_of(const EngineOptions& options) {
+  if (options.numerics == Numerics::kReference) return KvType::kF32;
+  return options.kv_bits == 8 ? KvType::k8 : KvType::kF16;
 }
 
 uint64_t mib(uint64_t bytes) { return (bytes + (1 << 20) - 1) >> 20; }
@@ -50,7 +52,7 @@ MemoryEstimate estimate_memory(const ModelInfo& info, const EngineOptions& optio
   const bool fast = options.numerics != Numerics::kReference;
   estimate.packed_bytes = fast ? info.packed_bytes : 0;
   estimate.in_place_bytes = fast ? info.in_place_bytes : info.weight_bytes;
-  estimate.kv_bytes = KvPool(info.cache, kv_type_of(options.numerics), 0).sequence_bytes(options.context);
+  estimate.kv_bytes = KvPool(info.cache, kv_type_of(options), 0).sequence_bytes(options.context);
   // A dozen matrices as wide as the model, their quantised copies, and one row of logits.
   constexpr uint64_t kMatrices = 16;
   estimate.activation_bytes =
@@ -82,7 +84,7 @@ std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
   const uint64_t left = available_memory_bytes();
   uint64_t limit = options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes);
   if (options.max_kv_bytes > 0) limit = std::min(limit, options.max_kv_bytes);
-  engine->kv_pool_ = std::make_unique<KvPool>(engine->info().cache, kv_type_of(options.numerics), limit);
+  engine->kv_pool_ = std::make_unique<KvPool>(engine->info().cache, kv_type_of(options), limit);
   return engine;
 }
 
@@ -93,10 +95,12 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_weights(*checkpoint); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
+  // A vocabulary of 200,000 takes as long as all else where weights are used in place; so beside them.
+  // (Leaving early waits for it: that is what the future of std::async does.)
+  std::future<Result<std::shared_ptr<const Tokenizer>>> vocabulary =
+      std::async(std::launch::async, [checkpoint] { return Tokenizer::load(*checkpoint); });
   Result<std::unique_ptr<Model>> model = load_model(checkpoint, {.dense = wanted.dense});
   if (!model) return fail_in(path.string(), std::move(model).error());
-  Result<std::shared_ptr<const Tokenizer>> tokenizer = Tokenizer::load(*checkpoint);
-  if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
 
   const ModelInfo& info = (*model)->info();
   EngineOptions options = wanted;
@@ -108,6 +112,8 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_memory(info, options); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
+  Result<std::shared_ptr<const Tokenizer>> tokenizer = vocabulary.get();
+  if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
   ModelCard card{path, chat_template_of(*checkpoint), recommended_sampling(*checkpoint)};
   auto engine = create(std::move(*model), std::move(*tokenizer), std::move(card), options);
   engine->checkpoint_ = checkpoint;

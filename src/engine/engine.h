@@ -34,6 +34,7 @@ struct EngineOptions {
   size_t prefill_chunk = 512;  // tokens of a prompt evaluated in one pass
   bool ignore_memory = false;  // load even if the estimate says it will not fit
   DenseWeights dense = DenseWeights::kAsPublished;
+  size_t kv_bits = 16;        // of cached keys and values: 16, or 8 (kv_page.h); kReference takes 32
   DraftOptions drafts{};      // of tokens that are evaluated before they are sampled
   uint64_t max_kv_bytes = 0;  // of the KV cache; 0: what memory is left after the weights
 };

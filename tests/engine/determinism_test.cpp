@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -30,8 +31,8 @@ class DeterminismTest : public ::testing::TestWithParam<const char*> {
 
   std::span<const TokenId> all() const { return tokens_; }
 
-  std::unique_ptr<Engine> load(size_t n_threads) const {
-    auto engine = Engine::load(path_, {.n_threads = n_threads, .prefill_chunk = 512});
+  std::unique_ptr<Engine> load(size_t n_threads, size_t kv_bits = 16) const {
+    auto engine = Engine::load(path_, {.n_threads = n_threads, .prefill_chunk = 512, .kv_bits = kv_bits});
     EXPECT_TRUE(engine) << engine.error().message;
     return std::move(*engine);
   }
@@ -120,6 +121,31 @@ TEST_P(DeterminismTest, APrefixFromTheCacheChangesNoBit) {
           << kept << " tokens kept, after a detour";
     }
   }
+}
+
+// A cache of 8 bits changes the logits, a little, and no bit of what is said above.
+TEST_P(DeterminismTest, EightBitsInTheCache) {
+  const std::vector<float> sixteen = run(*load(1), 512);
+  const auto engine = load(2, 8);
+  const std::vector<float> eight = run(*engine, 512);
+  ASSERT_EQ(eight.size(), sixteen.size());
+  EXPECT_FALSE(same_bits(eight, sixteen));
+  double error = 0, energy = 0;
+  for (size_t i = 0; i < eight.size(); ++i) {
+    error += std::pow(double{eight[i]} - double{sixteen[i]}, 2);
+    energy += std::pow(double{sixteen[i]}, 2);
+  }
+  // 8 bits of a block err by about 0.5 % of its values; halving the bits once more would err by 16 times
+  // that.
+  EXPECT_LT(std::sqrt(error / energy), 0.05);
+  EXPECT_TRUE(same_bits(eight, run(*load(1, 8), 7)));
+  EXPECT_TRUE(same_bits(eight, run(*engine, 64, 3)));
+  KvSequence prefix = engine->new_sequence();
+  const Engine::Item item{&prefix, all().first(129), Engine::Logits::kNone};
+  ASSERT_TRUE(engine->evaluate({&item, 1}));
+  KvSequence fork = prefix.fork();
+  EXPECT_TRUE(same_bits(eight, run(*engine, fork, 1)));
+  EXPECT_LT(engine->kv_pool().sequence_bytes(640), load(1)->kv_pool().sequence_bytes(640) * 3 / 5);
 }
 
 // The comparison can fail: one token more or less is seen.

@@ -21,7 +21,7 @@ std::vector<std::byte> append(Append fn, const KvGeometry& kv, const PaddedMat& 
 }
 
 TEST(KvAppend, EveryLevelWritesWhatTheReferenceWrites) {
-  for (const KvType type : {KvType::kF16, KvType::kF32}) {
+  for (const KvType type : {KvType::kF16, KvType::kF32, KvType::k8}) {
     for (const size_t k_dim : {1u, 7u, 16u, 31u, 33u, 64u, 80u}) {
       const KvGeometry kv{.kv_heads = 2, .k_dim = k_dim, .v_dim = k_dim + 3, .type = type};
       for (const size_t n : {1u, 2u, 5u, 64u}) {
@@ -103,6 +103,51 @@ TEST(KvAppend, RoundsToNearestEvenAndSaturates) {
       }
     }
   }
+}
+
+// Codes are within half a step of what they stand for, and no block looks at another.
+TEST(KvAppend, EightBitsAreWithinHalfAStep) {
+  const KvGeometry kv{.kv_heads = 2, .k_dim = 40, .v_dim = 65, .type = KvType::k8};
+  PaddedMat k = PaddedMat::random(3, 80, 1), v = PaddedMat::random(3, 130, 2);
+  k.view().row(1)[3] = 1000;  // of its block alone
+  v.view().row(0)[64] = -7;   // a block of one
+  const std::vector<std::byte> page = append(kernels::kv_append_ref, kv, k, v, 9);
+  const auto codes = [&](size_t offset) { return reinterpret_cast<const int8_t*>(page.data() + offset); };
+  const auto scales = [&](size_t offset) { return reinterpret_cast<const float*>(page.data() + offset); };
+  size_t nonzero = 0;
+  for (size_t head = 0; head < 2; ++head)
+    for (size_t r = 0; r < 3; ++r) {
+      const size_t slot = 9 + r;
+      for (size_t d = 0; d < kv.k_dim; ++d) {
+        const float scale = scales(kv.k_scales_offset(head))[d / kKvBlock * 64 + slot];
+        const int8_t code = codes(kv.k_offset(head))[d * 64 + slot];
+        EXPECT_NEAR(static_cast<float>(code) * scale, k.view().row(r)[head * 40 + d], 0.501f * scale);
+        nonzero += code != 0;
+      }
+      for (size_t d = 0; d < kv.v_dim; ++d) {
+        const float scale = scales(kv.v_scales_offset(head))[slot * 3 + d / kKvBlock];
+        const int8_t code = codes(kv.v_offset(head))[slot * 65 + d];
+        EXPECT_NEAR(static_cast<float>(code) * scale, v.view().row(r)[head * 65 + d], 0.501f * scale);
+      }
+    }
+  EXPECT_GT(nonzero, 150u);
+  EXPECT_GT(scales(kv.k_scales_offset(0))[10], 7.0f);       // of the block with 1000 in it
+  EXPECT_LT(scales(kv.k_scales_offset(0))[64 + 10], 0.1f);  // of its neighbour
+  EXPECT_EQ(codes(kv.v_offset(0))[9 * 65 + 64], -127);
+}
+
+TEST(KvAppend, EightBitsOfNaNInfinityAndZero) {
+  const float inf = std::numeric_limits<float>::infinity();
+  const KvGeometry kv{.kv_heads = 1, .k_dim = 2, .v_dim = 2, .type = KvType::k8};
+  const std::vector<float> in = {inf, 1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 1, 1e-38f, -1e-38f};
+  const MatView<const float> rows(in.data(), 4, 2);
+  std::vector<std::byte> page(kv.page_bytes());
+  kernels::kv_append(kv, rows, rows, 0, 1, page.data(), 0);
+  const auto* scales = reinterpret_cast<const float*>(page.data() + kv.v_scales_offset(0));
+  EXPECT_TRUE(std::isfinite(scales[0]) && scales[0] > 1e36f);
+  EXPECT_EQ(scales[1], 0.0f);
+  EXPECT_TRUE(std::isnan(scales[2]));
+  EXPECT_EQ(scales[3], 0.0f);
 }
 
 }  // namespace

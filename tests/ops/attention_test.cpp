@@ -28,8 +28,8 @@ class Sequence {
         q_(PaddedMat::random(n_, shape_.n_heads * shape_.kv.k_dim, seed)),
         k_(PaddedMat::random(n_, shape_.kv.kv_heads * shape_.kv.k_dim, seed + 1)),
         v_(PaddedMat::random(n_, shape_.kv.kv_heads * shape_.kv.v_dim, seed + 2)) {
-    round(k_);
-    round(v_);
+    round(k_, shape_.kv.k_dim);
+    round(v_, shape_.kv.v_dim);
     clear_pages();
   }
 
@@ -63,10 +63,21 @@ class Sequence {
 
  private:
   // The values the cache will hold, so that the comparison sees attention's errors only.
-  void round(PaddedMat& mat) const {
-    if (shape_.kv.type != KvType::kF16) return;
-    for (size_t r = 0; r < n_; ++r)
-      for (float& value : mat.view().row(r)) value = f16_to_f32(f32_to_f16(value));
+  void round(PaddedMat& mat, size_t head_dim) const {
+    for (size_t r = 0; r < n_; ++r) {
+      const std::span<float> row = mat.view().row(r);
+      if (shape_.kv.type == KvType::kF16)
+        for (float& value : row) value = f16_to_f32(f32_to_f16(value));
+      for (size_t head = 0; shape_.kv.type == KvType::k8 && head < row.size(); head += head_dim)
+        for (size_t i = 0; i < head_dim; i += kKvBlock)
+          round_block(row.subspan(head + i, std::min(kKvBlock, head_dim - i)));
+    }
+  }
+  static void round_block(std::span<float> block) {
+    float max = 0;
+    for (const float value : block) max = std::max(max, std::abs(value));
+    if (max == 0) return;
+    for (float& value : block) value = std::round(value * (127.0f / max)) * (max / 127.0f);
   }
 
   AttentionShape shape_;
@@ -174,7 +185,7 @@ Case make_case(size_t n_heads, size_t kv_heads, size_t k_dim, size_t v_dim, KvTy
 // across pages and of more than 200 keys.
 std::vector<Case> cases() {
   std::vector<Case> all;
-  for (const KvType type : {KvType::kF16, KvType::kF32}) {
+  for (const KvType type : {KvType::kF16, KvType::kF32, KvType::k8}) {
     for (const size_t group : {1u, 2u, 3u, 4u, 5u, 6u, 7u, 8u, 9u, 16u})
       all.push_back(make_case(2 * group, 2, 16, 16, type, 150));
     all.push_back(make_case(9, 3, 64, 64, type, 300));
@@ -206,8 +217,10 @@ std::string describe(const Case& test) {
   const AttentionShape& s = test.shape;
   return fmt::format("{} heads, {} kv heads, k_dim {}, v_dim {}, {}, {} tokens, window {}, cap {}, sinks {}",
                      s.n_heads, s.kv.kv_heads, s.kv.k_dim, s.kv.v_dim,
-                     s.kv.type == KvType::kF16 ? "f16" : "f32", test.n_tokens, s.window, s.softcap,
-                     test.sinks);
+                     s.kv.type == KvType::kF16 ? "f16"
+                     : s.kv.type == KvType::k8 ? "8-bit"
+                                               : "f32",
+                     test.n_tokens, s.window, s.softcap, test.sinks);
 }
 
 TEST(Attention, EqualsPlainArithmeticOnEveryLevel) {
@@ -266,6 +279,7 @@ TEST(Attention, DoesNotDependOnChunksOrThreads) {
   std::vector<Case> tests;
   tests.push_back(make_case(9, 3, 64, 64, KvType::kF16, 530));
   tests.push_back(make_case(16, 2, 40, 24, KvType::kF32, 530));
+  tests.push_back(make_case(16, 2, 64, 64, KvType::k8, 530));
   tests.back().sinks = true;
   tests.push_back(make_case(4, 2, 32, 32, KvType::kF16, 600));
   tests.back().shape.window = 210;

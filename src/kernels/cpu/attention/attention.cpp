@@ -170,6 +170,8 @@ struct StoredPage {
   const T* k;    // [k_dim][kKvPageTokens]
   const T* v;    // [kKvPageTokens][v_stride]
   size_t v_stride;
+  const float* k_scales;  // of 8 bits, as in kv_page.h
+  const float* v_scales;
   const std::byte* next;  // the head's part of the following page, or null
   size_t next_bytes;
 };
@@ -195,8 +197,8 @@ void attend_page(const Split& split, const StoredPage<T>& page, const AttentionS
     const Slots slots = panel_slots(split, panel, page.start);
     if (slots.lo == slots.hi) continue;
     const size_t row = panel * panels.rows;
-    PanelProducts<T>::kScores[panels.rows](scratch.q + row * k_dim, page.k, k_dim, slots.lo / kLanes,
-                                           (slots.hi + kLanes - 1) / kLanes,
+    PanelProducts<T>::kScores[panels.rows](scratch.q + row * k_dim, page.k, page.k_scales, k_dim,
+                                           slots.lo / kLanes, (slots.hi + kLanes - 1) / kLanes,
                                            scratch.scores + row * kKvPageTokens);
   }
   HWY_ALIGN float correction[kAttentionTileRows] = {};
@@ -206,8 +208,8 @@ void attend_page(const Split& split, const StoredPage<T>& page, const AttentionS
     if (slots.lo == slots.hi) continue;
     const size_t row = panel * panels.rows;
     PanelProducts<T>::kValues[panels.rows](
-        {scratch.scores + row * kKvPageTokens, slots.lo, slots.hi, correction + row, page.v, page.v_stride,
-         state.o + row * o_stride, o_stride},
+        {scratch.scores + row * kKvPageTokens, slots.lo, slots.hi, correction + row, page.v, page.v_scales,
+         page.v_stride, split.tile.kv.v_blocks(), state.o + row * o_stride, o_stride},
         n_columns);
   }
 }
@@ -216,39 +218,48 @@ void attend_page(const Split& split, const StoredPage<T>& page, const AttentionS
 template <class T>
 void attend_stored_page(const Split& split, StoredPage<T> page, const AttentionScratch& scratch,
                         AttentionState state) {
-  constexpr bool kIsFloat = std::is_same_v<T, float>;
+  constexpr bool kIsFloat = std::is_same_v<T, float>, kIsCode = std::is_same_v<T, int8_t>;
   const KvGeometry& kv = split.tile.kv;
-  if constexpr (kIsFloat || kLoadsHalf) {
+  if constexpr (kIsFloat || kIsCode || kLoadsHalf) {
     const bool once = split.panels.count == 1;
     if ((kIsFloat || once) && kv.v_dim % kLanes == 0) return attend_page(split, page, scratch, state);
   }
   const Slots slots = slots_of(split.tile.keys(), page.start);
   const size_t v_stride = AttentionState::v_stride(kv);
   convert_values(page.v, kv.v_dim, slots.lo, slots.hi, scratch.v, v_stride);
+  if constexpr (kIsCode) scale_values(page.v_scales, kv.v_blocks(), slots.lo, slots.hi, scratch.v, v_stride);
   const float* keys = scratch.k;
   if constexpr (kIsFloat) {
     keys = page.k;
+  } else if constexpr (kIsCode) {
+    convert_keys(page.k, page.k_scales, kv.k_dim, scratch.k);
   } else {
     convert(page.k, scratch.k, kv.k_dim * kKvPageTokens);
   }
-  attend_page<float>(split, {page.start, keys, scratch.v, v_stride, page.next, page.next_bytes}, scratch,
-                     state);
+  attend_page<float>(split,
+                     {page.start, keys, scratch.v, v_stride, nullptr, nullptr, page.next, page.next_bytes},
+                     scratch, state);
 }
 
 template <class T>
 void attend_pages(const AttentionTile& tile, KeyRange keys, const AttentionScratch& scratch,
                   AttentionState state) {
   const Split split(tile);
-  const size_t k_offset = tile.kv.k_offset(tile.kv_head);
+  const KvGeometry& kv = tile.kv;
+  const size_t k_offset = kv.k_offset(tile.kv_head);
+  const auto scales = [&](const std::byte* page, size_t offset) {
+    return kv.type == KvType::k8 ? reinterpret_cast<const float*>(page + offset) : nullptr;
+  };
   for (size_t start = keys.first / kKvPageTokens * kKvPageTokens; start < keys.end; start += kKvPageTokens) {
     std::byte* const* at = &tile.pages[start / kKvPageTokens - tile.first_page];
     const std::byte* k = *at + k_offset;
     const std::byte* next = start + kKvPageTokens < keys.end ? at[1] + k_offset : nullptr;
-    attend_stored_page<T>(split,
-                          {start, reinterpret_cast<const T*>(k),
-                           reinterpret_cast<const T*>(*at + tile.kv.v_offset(tile.kv_head)), tile.kv.v_dim,
-                           next, tile.kv.head_bytes()},
-                          scratch, state);
+    attend_stored_page<T>(
+        split,
+        {start, reinterpret_cast<const T*>(k), reinterpret_cast<const T*>(*at + kv.v_offset(tile.kv_head)),
+         kv.v_dim, scales(*at, kv.k_scales_offset(tile.kv_head)),
+         scales(*at, kv.v_scales_offset(tile.kv_head)), next, kv.head_bytes()},
+        scratch, state);
   }
 }
 
@@ -259,6 +270,7 @@ void attention_split(const AttentionTile& tile, size_t index, const AttentionScr
   const KeyRange keys = {std::max(tile.keys().first, split_start),
                          std::min(tile.keys().end, split_start + kAttentionSplitKeys)};
   if (tile.kv.type == KvType::kF32) return attend_pages<float>(tile, keys, scratch, state);
+  if (tile.kv.type == KvType::k8) return attend_pages<int8_t>(tile, keys, scratch, state);
   attend_pages<Half>(tile, keys, scratch, state);
 }
 

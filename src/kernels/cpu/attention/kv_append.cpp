@@ -66,6 +66,8 @@ void append_heads(const KvGeometry& kv, MatView<const float> k, MatView<const fl
 void kv_append(const KvGeometry& kv, MatView<const float> k, MatView<const float> v, size_t first_head,
                size_t end_head, std::byte* page, size_t first_slot) {
   if (kv.type == KvType::kF32) return append_heads<float>(kv, k, v, first_head, end_head, page, first_slot);
+  // A thousand elements a token and layer: microseconds beside the products that made them.
+  if (kv.type == KvType::k8) return kv_append_ref(kv, k, v, first_head, end_head, page, first_slot);
 #if HWY_TARGET == HWY_SSE4
   kv_append_ref(kv, k, v, first_head, end_head, page, first_slot);
 #else
