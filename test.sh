@@ -141,11 +141,11 @@ run_emulated() {
   local program format passed=0 failed=0 log
   for program in "$@"; do
     log=$logs/aarch64-$program.txt
-    # What takes minutes under an emulator is left out: attention, the sweeps over chunks, threads and sizes, and
-    # products in formats that share their layout with one that is here.
+    # What takes minutes under an emulator is left out: the sweeps over chunks, threads and sizes, and products in
+    # formats that share their layout with one that is here.
     local filter='*' products='All/LinearFormats.MatchesDoubleOnEveryIsa'
     if [ "$program" = test_ops ]; then
-      filter="Elementwise.*:Experts.*:Linear.*:LinearGroup*:LinearExperts*:Embed.*"
+      filter="Attention.*PlainArithmetic*:Attention.*Neighbours:Attention.*Notices*:Elementwise.*:Experts.*:Linear.*:LinearGroup*:LinearExperts*:Embed.*"
       for format in BF16 Q8_0 Q4_0 Q4_K Q6_K MXFP4 F8_E4M3; do filter+=":$products/$format"; done
     fi
     GTEST_FILTER=$filter qemu-aarch64 -cpu max -L /usr/aarch64-linux-gnu "build/aarch64/bin/$program" --gtest_brief=1 >"$log" 2>&1 &
