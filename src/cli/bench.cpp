@@ -116,7 +116,11 @@ Status run_bench(const BenchFlags& flags, const Globals& globals) {
       info.bytes_per_pass(flags.batch) / static_cast<double>(flags.batch) + static_cast<double>(kv_bytes);
   const double prefill_rate = prefill.empty() ? 0 : best_rate(flags.n_prefill, prefill);
   const double decode_rate = decode.empty() ? 0 : best_rate(flags.n_decode * flags.batch, decode);
-  const double ops_per_token = 2.0 * static_cast<double>(info.n_active_params);
+  // A prompt's tokens meet every matrix but the output head, which only the last one needs.
+  const uint64_t head_params = uint64_t{info.vocab_size} * info.d_model;
+  const double ops_per_token =
+      2.0 * (static_cast<double>(info.n_active_params - head_params) +
+             static_cast<double>(head_params) / static_cast<double>(std::max<size_t>(flags.n_prefill, 1)));
   const double prefill_fraction = int8_ops_s > 0 ? prefill_rate * ops_per_token / int8_ops_s : 0;
   const double decode_fraction = decode_rate * bytes_per_token / read_bytes_s;
   if (flags.json) {
