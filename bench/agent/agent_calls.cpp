@@ -27,7 +27,8 @@ constexpr std::string_view kTask =
 
 // Puts back what an earlier turn changed.
 void write_files(const std::filesystem::path& work) {
-  std::filesystem::remove_all(work);
+  std::filesystem::create_directories(work);  // itself it stays: the workspace holds it open
+  for (const auto& entry : std::filesystem::directory_iterator(work)) std::filesystem::remove_all(entry);
   std::filesystem::create_directories(work / "src");
   std::ofstream(work / "README.md")
       << "# A calculator\n\nIt adds and multiplies.\n\n    python3 src/sum.py\n";
