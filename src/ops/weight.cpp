@@ -50,7 +50,7 @@ void Weight::pack(ThreadPool& pool) {
       encode_row(packed_dtype_, values, {data.data() + r * bytes, bytes});
     });
     const EncodedRows encoded({.data = data.data()}, {.data = static_cast<ptrdiff_t>(bytes)}, rows());
-    packed_ = std::make_unique<PackedWeight>(packed_dtype_, encoded, cols(), pool);
+    packed_ = std::make_unique<PackedWeight>(packed_dtype_, encoded, cols(), pool, RowsInPlace::kCopied);
     return;
   }
   packed_ = std::make_unique<PackedWeight>(source_.dtype, source_.rows, source_.cols, pool);

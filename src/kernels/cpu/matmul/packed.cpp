@@ -117,26 +117,28 @@ size_t streamed_bytes(DType dtype, size_t rows, size_t cols) {
   return ceil_div(rows, kPanelRows) * packed_panel_bytes(packed_format(dtype).layout, cols);
 }
 
-size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols) {
-  const size_t in_place = rows_in_place(dtype, rows, cols) ? rows.size() / kPanelRows * kPanelRows : 0;
-  return streamed_bytes(dtype, rows.size() - in_place, cols);
+size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols, RowsInPlace in_place) {
+  const bool stay = in_place == RowsInPlace::kAllowed && rows_in_place(dtype, rows, cols);
+  return streamed_bytes(dtype, stay ? rows.size() % kPanelRows : rows.size(), cols);
 }
 
-PackedWeight::PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool)
+PackedWeight::PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool,
+                           RowsInPlace in_place)
     : rows_(rows.size()),
       cols_(cols),
       panel_bytes_(packed_panel_bytes(packed_format(dtype).layout, cols)),
       format_(packed_format(dtype)),
-      data_(packed_bytes(dtype, rows, cols)) {
-  if (const std::optional<RowPanel> in_place = rows_in_place(dtype, rows, cols)) {
-    first_rows_ = *in_place;
+      data_(packed_bytes(dtype, rows, cols, in_place)) {
+  const std::optional<RowPanel> first = rows_in_place(dtype, rows, cols);
+  if (first && in_place == RowsInPlace::kAllowed) {
+    first_rows_ = *first;
     n_row_panels_ = rows.size() / kPanelRows;
-    format_.layout = layout_of(*in_place);
+    format_.layout = layout_of(*first);
   }
   pool.run(n_panels() - n_row_panels_, [&](size_t p, size_t) {
-    const size_t first = (n_row_panels_ + p) * kPanelRows, n = std::min(kPanelRows, rows.size() - first);
+    const size_t begin = (n_row_panels_ + p) * kPanelRows, n = std::min(kPanelRows, rows.size() - begin);
     std::array<EncodedRow, kPanelRows> of_panel;
-    for (size_t r = 0; r < n; ++r) of_panel[r] = rows[first + r];
+    for (size_t r = 0; r < n; ++r) of_panel[r] = rows[begin + r];
     pack_panel(dtype, std::span(of_panel).first(n), cols, data_.data() + p * panel_bytes_);
   });
 }

@@ -124,12 +124,15 @@ struct RowPanel {
   size_t scale_stride = 0, scale_step = 0;
 };
 
-// A packed matrix [rows, cols]; rows that fill up the last panel are zero. `rows` of layouts in place must
-// outlive it.
+// Whether rows that can be used where they stand are: they must then outlive the weight.
+enum class RowsInPlace { kAllowed, kCopied };
+
+// A packed matrix [rows, cols]; rows that fill up the last panel are zero.
 class PackedWeight {
  public:
   // Panels are packed in parallel.
-  PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool);
+  PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool,
+               RowsInPlace in_place = RowsInPlace::kAllowed);
 
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
@@ -161,7 +164,8 @@ class PackedWeight {
 };
 
 // Memory PackedWeight takes, and bytes one product with it reads.
-size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols);
+size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols,
+                    RowsInPlace in_place = RowsInPlace::kAllowed);
 size_t streamed_bytes(DType dtype, size_t rows, size_t cols);
 size_t packed_panel_bytes(PackedLayout layout, size_t cols);
 
