@@ -9,7 +9,7 @@ import os
 import re
 
 from harness import environment, run
-from test_hub import MIB, HubTest, build_shim, folder_model, gguf
+from hub_case import MIB, HubTest, build_shim, folder_model, gguf
 
 MODES = ("EIO", "ENOSPC", "KILL", "SHORT", "EINTR")
 KILLED = -9
