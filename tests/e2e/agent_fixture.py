@@ -2,7 +2,6 @@
 
 import json
 import sqlite3
-from pathlib import Path
 
 from harness import REPOSITORY, EndToEnd, Outcome
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import subprocess
 import time
 
 from agent_fixture import AgentTest, final, patch, shell, think, update

@@ -5,7 +5,7 @@ Expected tokens and perplexity are llama.cpp's on the same file (tools/fidelity.
 
 import json
 
-from harness import TEXT, EndToEnd, cached_gemma
+from harness import EndToEnd, cached_gemma
 
 
 class Gemma(EndToEnd):

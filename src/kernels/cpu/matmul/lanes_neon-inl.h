@@ -189,25 +189,7 @@ ATELIER_INLINE void look_up_pairs(Bytes v, Table table, Bytes& first, Bytes& sec
     second.v[i] = vqtbl1q_u8(table, vreinterpretq_u8_u32(vuzp2q_u32(rows01, rows23)));
   }
 }
-// Four bytes at p + r · stride for each of 16 rows; the E8M0 scales in one of them, halved.
-struct FourScales {
-  const uint8_t* p;
-  size_t stride;
-};
-ATELIER_INLINE FourScales load_four_scales(const uint8_t* p, size_t stride) { return {p, stride}; }
-ATELIER_INLINE Floats scale_of(FourScales four, size_t byte) {
-  alignas(16) uint8_t scales[16];
-#pragma GCC unroll 16
-  for (size_t r = 0; r < 16; ++r) scales[r] = four.p[r * four.stride + byte];
-  return load_e8m0_half(scales);
-}
-// The f16 scales in the first two bytes.
-ATELIER_INLINE Floats f16_scale_of(FourScales four) {
-  alignas(16) uint8_t scales[32];
-#pragma GCC unroll 16
-  for (size_t r = 0; r < 16; ++r) __builtin_memcpy(scales + 2 * r, four.p + r * four.stride, 2);
-  return load_f16(scales);
-}
+#include "kernels/cpu/matmul/row_scales-inl.h"
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return each<Floats>([&](int i) {
     return vreinterpretq_f32_u32(vshlq_n_u32(vreinterpretq_u32_u8(vld1q_u8(p + 16 * i)), 16));
