@@ -106,7 +106,7 @@ class Perplexity(EndToEnd):
         self.assertGreater(q8["dense_q8"]["top1"], 0.9)
         self.assertNotEqual(q8["nll"], published["nll"])
         self.assertAlmostEqual(q8["nll"], published["nll"], delta=0.1)
-        self.assertIn("KL to the published ones", self.ok(*command, "--dense", "q8").text)
+        self.assertIn("KL to weights as published", self.ok(*command, "--dense", "q8").text)
         self.assertEqual(self.atelier(*command, "--dense", "q4").status, 2)
 
 
