@@ -118,25 +118,45 @@ Result<std::vector<TokenId>> LocalSpeaker::prompt_for(const Conversation& conver
   return prompt;
 }
 
+// The next prompt goes on from what was said before the answer, whatever the answer is and whatever of it is
+// dropped: a place that ends before the answer's header. Nothing is read where a template does not take two
+// messages of the user in turn.
+Result<bool> LocalSpeaker::read_said(const Sampling& turn, const PrefillOptions& reading) {
+  const auto said = common_prompt(transcript_.conversation);
+  if (!said) return false;
+  const auto common = std::ranges::mismatch(*said, turn.prompt).in2 - turn.prompt.begin();
+  if (common == 0 || common == std::ssize(turn.prompt)) return false;
+  ATELIER_CHECK_OK(cache_.compute(std::span(turn.prompt).first(static_cast<size_t>(common)), reading));
+  cache_.keep();
+  return true;
+}
+
 // The instructions of a new conversation are a place of their own: other conversations begin there too.
 Result<std::span<const float>> LocalSpeaker::read_prompt(Sampling& turn, const Options& options) {
   PrefillOptions reading{.cancel = options.cancel, .on_progress = options.on_prefill};
-  if (transcript_.rendered > 0) {
-    auto logits = cache_.prefill(turn.prompt, reading);
-    turn.cached_tokens = cache_.reused();
-    return logits;
-  }
+  const bool is_new = transcript_.rendered == 0;
   size_t before = 0;
-  if (options.on_prefill)
-    reading.on_progress = [&](size_t done, size_t) {
-      const size_t cached = before == 0 ? cache_.reused() : turn.cached_tokens;
-      options.on_prefill(before + done, turn.prompt.size() - cached);
-    };
-  ATELIER_CHECK_OK(warm_up(reading));
-  turn.cached_tokens = cache_.reused();
-  before = cache_.computed();
-  if (before > 0) cache_.save();
-  return cache_.prefill(turn.prompt, reading);
+  if (is_new) {
+    if (options.on_prefill)
+      reading.on_progress = [&](size_t done, size_t) {
+        const size_t cached = before == 0 ? cache_.reused() : turn.cached_tokens;
+        options.on_prefill(before + done, turn.prompt.size() - cached);
+      };
+    ATELIER_CHECK_OK(warm_up(reading));
+    turn.cached_tokens = cache_.reused();
+    before = cache_.computed();
+    if (before > 0) cache_.save();
+  }
+  bool said = false;
+  if (options.keep_place) {
+    ATELIER_TRY(said, read_said(turn, reading));
+    if (said && !is_new) turn.cached_tokens = cache_.reused();
+    if (said) reading.on_progress = {};  // the few tokens that are left
+  }
+  auto logits = cache_.prefill(turn.prompt, reading);
+  if (!said && !is_new) turn.cached_tokens = cache_.reused();
+  if (!said && logits && options.keep_place) cache_.keep();
+  return logits;
 }
 
 Status LocalSpeaker::sample(Sampling& turn, const Options& options) {
@@ -159,7 +179,6 @@ Status LocalSpeaker::sample(Sampling& turn, const Options& options) {
   turn.prefill_seconds = seconds_since(start);
   const double engine_before = cache_.engine_seconds();
   start = Clock::now();
-  if (logits && options.keep_place) cache_.keep();
   turn.mask.resize(token_mask_words(dialect_->tokenizer().vocab_size()));
   while (logits) {
     if (options.cancel != nullptr && options.cancel->load()) {
@@ -238,12 +257,7 @@ Result<LocalSpeaker::Turn> LocalSpeaker::speak(const Options& options) {
   return out;
 }
 
-Result<std::vector<TokenId>> LocalSpeaker::known_prompt() const {
-  Conversation so_far = transcript_.conversation;
-  if (transcript_.rendered == 0) {
-    const auto said = std::ranges::find_if_not(so_far.messages, is_instruction);
-    so_far.messages.erase(said, so_far.messages.end());
-  }
+Result<std::vector<TokenId>> LocalSpeaker::common_prompt(const Conversation& so_far) const {
   std::vector<std::vector<TokenId>> prompts;
   for (const char* text : {"a", "b"}) {
     Conversation with_user = so_far;
@@ -253,6 +267,15 @@ Result<std::vector<TokenId>> LocalSpeaker::known_prompt() const {
   const auto common = std::ranges::mismatch(prompts[0], prompts[1]).in1 - prompts[0].begin();
   prompts[0].resize(static_cast<size_t>(common));
   return std::move(prompts[0]);
+}
+
+Result<std::vector<TokenId>> LocalSpeaker::known_prompt() const {
+  Conversation so_far = transcript_.conversation;
+  if (transcript_.rendered == 0) {
+    const auto said = std::ranges::find_if_not(so_far.messages, is_instruction);
+    so_far.messages.erase(said, so_far.messages.end());
+  }
+  return common_prompt(so_far);
 }
 
 Status LocalSpeaker::warm_up(const PrefillOptions& options) {

@@ -40,8 +40,11 @@ class LocalSpeaker final : public Speaker {
   Result<std::vector<TokenId>> next_prompt() const;
   // What the next prompt begins with, whatever the user will say.
   Result<std::vector<TokenId>> known_prompt() const;
+  // What all prompts have in common that go on from `so_far` with a message of the user.
+  Result<std::vector<TokenId>> common_prompt(const chat::Conversation& so_far) const;
   Result<std::vector<TokenId>> prompt_for(const chat::Conversation& conversation) const;
   struct Sampling;
+  Result<bool> read_said(const Sampling& turn, const PrefillOptions& reading);
   Result<std::span<const float>> read_prompt(Sampling& turn, const Options& options);
   Status sample(Sampling& turn, const Options& options);
 

@@ -42,7 +42,7 @@ class Speaker {
     size_t max_tokens = SIZE_MAX;
     // Tokens set aside so that a call begun can be finished.
     size_t closing_tokens = 96;
-    bool keep_place = false;  // a checkpoint at the end of the prompt
+    bool keep_place = false;  // a checkpoint where the answer begins
     const std::atomic<bool>* cancel = nullptr;
     std::function<void(size_t done, size_t total)> on_prefill{};
     std::function<void(const chat::Delta&)> on_delta{};
