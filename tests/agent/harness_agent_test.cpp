@@ -83,13 +83,15 @@ TEST_F(AgentTest, StopsAtItsBudgets) {
 }
 
 TEST_F(AgentTest, AnInterruptEndsARunningCommandAndTheTaskCanGoOn) {
-  start({harmony_shell("sleep 30"), harmony_final("went on")}, free());
+  start({harmony_shell("touch begun; sleep 30"), harmony_final("went on")}, free());
   std::thread interrupt([&] {
-    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    for (int i = 0; i < 2000 && !work_.exists("begun"); ++i)
+      std::this_thread::sleep_for(std::chrono::milliseconds(10));
     cancel_.store(true);
   });
   EXPECT_EQ(run("Wait.").kind, TaskEnd::Kind::kInterrupted);
   interrupt.join();
+  ASSERT_FALSE(results().empty());
   EXPECT_TRUE(contains(results()[0], "interrupted"));
   cancel_.store(false);
   EXPECT_EQ(run("Go on.").text, "went on");
