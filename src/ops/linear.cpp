@@ -56,8 +56,13 @@ TaskSize task_size(const Product& product, const Totals& totals) {
     const size_t pairs = totals.panels / (2 * totals.n_threads * kTileTasksPerThread);
     return {2 * std::clamp<size_t>(pairs, 1, kTilesTaskPanels / 2), kTilesTaskTokens};
   }
-  return {std::clamp<size_t>(totals.panels / (totals.n_threads * kTasksPerThread), 1, kTaskPanels),
-          kTaskTokens};
+  // Panels are unpacked once for each group of tokens, so groups are few and of one size.
+  const size_t groups = ceil_div(product.n_tokens(), kTaskTokens);
+  const size_t tile = product.form == InputForm::kQuant ? kTokenTile : product.input->floats.width;
+  const size_t panels =
+      std::clamp<size_t>(totals.panels / (totals.n_threads * kTileTasksPerThread), 1, kTaskPanels);
+  return {panels > kJointPanels ? panels / kJointPanels * kJointPanels : panels,
+          round_up(ceil_div(product.n_tokens(), groups), tile)};
 }
 
 struct ProductTask {
@@ -161,7 +166,7 @@ void linear_group(Context& ctx, MatView<const float> x, std::span<const LinearJo
     const InputForm form = input_form(ctx, kernels, weight, x.rows);
     // Tiles have their own terms, by the weight's layout.
     ProductInput& input = inputs[form == InputForm::kQuant ? n_terms(jobs[i].activations) - 1 : 0];
-    products[i] = {&weight, jobs[i].bias, jobs[i].out, &input, form, add_need(input, weight, form)};
+    products[i] = {&weight, jobs[i].bias, jobs[i].out, &input, form, add_need(input, kernels, weight, form)};
   }
   prepare_inputs(ctx, kernels, inputs);
   run_products(ctx, kernels, products);
@@ -195,7 +200,8 @@ void linear_experts(Context& ctx, MatView<const float> x, std::span<const Expert
     ATELIER_CHECK(job.weight->is_packed());
     const PackedWeight& weight = job.weight->packed();
     const InputForm form = input_form(ctx, kernels, weight, input.rows.size());
-    products[n_products++] = {&weight, job.bias, job.out, &input, form, add_need(input, weight, form)};
+    products[n_products++] = {&weight, job.bias, job.out,
+                              &input,  form,     add_need(input, kernels, weight, form)};
   }
   if (n_products == 0) return;
   prepare_inputs(ctx, kernels, inputs.first(n_inputs));

@@ -125,7 +125,8 @@ InputForm input_form(const Context& ctx, const MatmulKernels& kernels, const Pac
   return weight.info().is_float() ? InputForm::kFloat : InputForm::kQuant;
 }
 
-size_t add_need(ProductInput& input, const PackedWeight& weight, InputForm form) {
+size_t add_need(ProductInput& input, const MatmulKernels& kernels, const PackedWeight& weight,
+                InputForm form) {
   if (form == InputForm::kTiles) {
     input.is_tiles[tile_terms(weight.format().layout) - 1] = true;
     return 0;
@@ -135,7 +136,7 @@ size_t add_need(ProductInput& input, const PackedWeight& weight, InputForm form)
     return 0;
   }
   input.is_quant = true;
-  const AuxKind kind = aux_kind(weight.format());
+  const AuxKind kind = aux_kind(weight.format(), kernels);
   const auto known = std::find(input.aux_kinds.begin(), input.aux_kinds.begin() + input.n_aux, kind);
   const auto aux = static_cast<size_t>(known - input.aux_kinds.begin());
   if (aux < input.n_aux) return aux;

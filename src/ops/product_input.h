@@ -45,7 +45,8 @@ struct ProductInput {
 };
 
 // Notes that `weight` is multiplied with the input in this form; returns the index of its aux.
-size_t add_need(ProductInput& input, const PackedWeight& weight, InputForm form);
+size_t add_need(ProductInput& input, const MatmulKernels& kernels, const PackedWeight& weight,
+                InputForm form);
 
 // Makes what was asked for, in ctx.arena(), on all threads.
 void prepare_inputs(Context& ctx, const MatmulKernels& kernels, std::span<ProductInput> inputs);

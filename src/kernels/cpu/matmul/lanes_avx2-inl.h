@@ -172,6 +172,7 @@ ATELIER_INLINE void look_up_pairs(Bytes v, Table table, Bytes& first, Bytes& sec
   first = {spread_nibbles(v.lo, front, table), spread_nibbles(v.hi, front, table)};
   second = {spread_nibbles(v.lo, back, table), spread_nibbles(v.hi, back, table)};
 }
+#include "kernels/cpu/matmul/plain_sums-inl.h"
 #include "kernels/cpu/matmul/row_scales-inl.h"
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return {_mm256_castsi256_ps(_mm256_slli_epi32(load32(p), 16)),

@@ -40,11 +40,15 @@ ATELIER_INLINE Bytes subtract_bytes(Bytes w, uint8_t zero_point) {
 }
 
 ATELIER_INLINE Ints set_ints(int32_t v) { return _mm512_set1_epi32(v); }
-template <bool kWide>
-ATELIER_INLINE Ints dot(Ints sum, Bytes w, const int8_t* four) {
+ATELIER_INLINE Ints load_quad(const int8_t* four) {
   int32_t quad;
   __builtin_memcpy(&quad, four, 4);
-  return _mm512_dpbusd_epi32(sum, w, _mm512_set1_epi32(quad));
+  return _mm512_set1_epi32(quad);
+}
+ATELIER_INLINE Ints dot_quad(Ints sum, Bytes w, Ints quad) { return _mm512_dpbusd_epi32(sum, w, quad); }
+template <bool kWide>
+ATELIER_INLINE Ints dot(Ints sum, Bytes w, const int8_t* four) {
+  return dot_quad(sum, w, load_quad(four));
 }
 ATELIER_INLINE Ints add_ints(Ints a, Ints b) { return _mm512_add_epi32(a, b); }
 ATELIER_INLINE Floats to_floats(Ints v) { return _mm512_cvtepi32_ps(v); }
@@ -55,6 +59,20 @@ ATELIER_INLINE void store_floats(float* p, Floats v) { _mm512_storeu_ps(p, v); }
 ATELIER_INLINE Floats multiply(Floats a, Floats b) { return _mm512_mul_ps(a, b); }
 ATELIER_INLINE Floats multiply_add(Floats a, Floats b, Floats c) { return _mm512_fmadd_ps(a, b, c); }
 ATELIER_INLINE Floats add(Floats a, Floats b) { return _mm512_add_ps(a, b); }
+
+// Integer sums start from the bits of B = 1.5 · 2^23 and so become the bits of B + sum: one multiply-add then
+// gives float(sum) · scale, rounded once as a multiplication would, and no conversion. B · scale is exact, as
+// scales have at most 19 significant bits.
+constexpr int32_t kSumBias = 0x4b400000;
+struct ScaleOfSums {
+  Floats scale, shift;  // shift = −B · scale
+};
+ATELIER_INLINE ScaleOfSums scale_of_sums(Floats scale) {
+  return {scale, multiply(scale, set_floats(-0x1.8p23f))};
+}
+ATELIER_INLINE Floats scaled(Ints sum, const ScaleOfSums& by) {
+  return multiply_add(_mm512_castsi512_ps(sum), by.scale, by.shift);
+}
 
 ATELIER_INLINE Floats load_f16(const uint8_t* p) {
   return _mm512_cvtph_ps(_mm256_load_si256(reinterpret_cast<const __m256i*>(p)));

@@ -162,6 +162,7 @@ ATELIER_INLINE void look_up_pairs(const Bytes& v, const Table& table, Bytes& fir
     }
   }
 }
+#include "kernels/cpu/matmul/plain_sums-inl.h"
 #include "kernels/cpu/matmul/row_scales-inl.h"
 // bf16 in pairs of columns.
 ATELIER_INLINE Floats load_bf16(const uint8_t* p) {

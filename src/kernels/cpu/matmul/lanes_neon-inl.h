@@ -189,6 +189,7 @@ ATELIER_INLINE void look_up_pairs(Bytes v, Table table, Bytes& first, Bytes& sec
     second.v[i] = vqtbl1q_u8(table, vreinterpretq_u8_u32(vuzp2q_u32(rows01, rows23)));
   }
 }
+#include "kernels/cpu/matmul/plain_sums-inl.h"
 #include "kernels/cpu/matmul/row_scales-inl.h"
 ATELIER_INLINE Floats load_bf16_even(const uint8_t* p) {
   return each<Floats>([&](int i) {

@@ -44,29 +44,48 @@ MatmulKernels make_kernels(const IsaTable& table) {
 }
 
 constexpr size_t kAccFloats = kTaskPanels * kTaskTokens * 2 * kPanelRows;
-constexpr size_t kUnpackFloats = kChunkCols * kPanelRows;  // ≥ kChunkBlocks · (512 bytes + 2 · 128)
-static_assert(kUnpackFloats * 4 >= kChunkBlocks * (512 + 2 * 2 * kPanelRows * 4));
+// Of one panel: codes, and scales and minima of two granules at most.
+constexpr size_t kUnpackedCodes = kChunkBlocks * kPanelRows * kBlockCols / sizeof(float);
+constexpr size_t kUnpackedScales = kChunkBlocks * 2 * kPanelRows;
+constexpr size_t kUnpackFloats =
+    std::max(kChunkCols * kPanelRows, kJointPanels*(kUnpackedCodes + 2 * kUnpackedScales));
+static_assert(kTaskPanels % kJointPanels == 0);
 static_assert(kTaskTokens % kTokenTile == 0 && kTaskTokens % kFloatTokenTile == 0);
 
 // Panels whose sums are collected before they are stored, on the direct path.
 constexpr size_t kDirectPanels = 16;
 static_assert(kDirectPanels * kDirectTokens * kPanelRows <= kAccFloats);
 
-// out[first_token + t, 16 panel …] = sums[t][16] (+ bias); `stride` floats from one token's sums to the next.
-// Two terms of a row are added up first, in the place of the first.
-void store_panel(const MatmulTask& task, size_t panel, size_t first_token, size_t n_tokens, size_t terms,
-                 float* sums, size_t stride) {
-  const size_t first_row = panel * kPanelRows;
-  const size_t n = std::min(kPanelRows, task.weight->rows() - first_row);
+// Sums of one token and panel to the rows of its output, of which there are 16 but in a last panel.
+void store_rows(const float* sum, const float* bias, size_t n, float* out) {
+  if (n == kPanelRows && bias == nullptr) {
+    std::copy_n(sum, kPanelRows, out);
+  } else if (bias == nullptr) {
+    std::copy_n(sum, n, out);
+  } else {
+    for (size_t r = 0; r < n; ++r) out[r] = sum[r] + bias[r];
+  }
+}
+
+// Where the sums of a task stand: floats from one panel's to the next, and from one token's to the next.
+struct SumStrides {
+  size_t panel, token;
+};
+
+// out[first_token + t, 16 panel …] = sums[panel][t][16] (+ bias), for panels [first_panel, first_panel + n).
+// Two terms of a row are added up first, in the place of the first. Token by token: an output row is a page
+// of its own.
+void store_panels(const MatmulTask& task, size_t first_panel, size_t n_panels, size_t n_tokens, size_t terms,
+                  float* sums, const SumStrides& strides) {
   for (size_t t = 0; t < n_tokens; t += terms) {
-    float* out = task.out.data + (first_token + t) / terms * task.out.stride + first_row;
-    float* sum = sums + t * stride;
-    if (terms == 2)
-      for (size_t r = 0; r < kPanelRows; ++r) sum[r] += sum[stride + r];
-    if (task.bias.empty()) {
-      for (size_t r = 0; r < n; ++r) out[r] = sum[r];
-    } else {
-      for (size_t r = 0; r < n; ++r) out[r] = sum[r] + task.bias[first_row + r];
+    float* out_row = task.out.data + (task.first_token + t) / terms * task.out.stride;
+    for (size_t p = 0; p < n_panels; ++p) {
+      const size_t first_row = (first_panel + p) * kPanelRows;
+      float* sum = sums + p * strides.panel + t * strides.token;
+      if (terms == 2)
+        for (size_t r = 0; r < kPanelRows; ++r) sum[r] += sum[strides.token + r];
+      store_rows(sum, task.bias.empty() ? nullptr : task.bias.data() + first_row,
+                 std::min(kPanelRows, task.weight->rows() - first_row), out_row + first_row);
     }
   }
 }
@@ -88,40 +107,115 @@ void matmul_direct(const QuantKernels& kernels, const MatmulTask& task, const Qu
     const size_t n = std::min(kDirectPanels, task.n_panels - done);
     const size_t first = task.first_panel + done;
     multiply(*task.weight, first, n, args, acc);
-    for (size_t p = 0; p < n; ++p)
-      store_panel(task, first + p, 0, x.n_tokens, x.first.terms, acc + p * width * kPanelRows, kPanelRows);
+    store_panels(task, first, n, x.n_tokens, x.first.terms, acc, {width * kPanelRows, kPanelRows});
   }
 }
 
+// Where panels are unpacked, one behind the other.
+std::array<UnpackedBlocks, kJointPanels> unpacked_panels(float* scratch) {
+  std::array<UnpackedBlocks, kJointPanels> panels;
+  for (UnpackedBlocks& panel : panels) {
+    panel.codes = reinterpret_cast<uint8_t*>(scratch);
+    panel.scales = scratch + kUnpackedCodes;
+    panel.mins = panel.scales + kUnpackedScales;
+    scratch = panel.mins + kUnpackedScales;
+  }
+  return panels;
+}
+
+// The cache lines of a chunk of some panels, asked for a few at a time while the chunk before it is
+// multiplied: unpacking then finds them in L2. A product of many tokens reads weights in bursts, and would
+// wait for each.
+class LinesAhead {
+ public:
+  // A chunk past the last column has no lines, panels past the last none of theirs.
+  LinesAhead(const PackedWeight& weight, size_t first_panel, size_t n_panels, size_t first_block)
+      : weight_(weight), first_block_(first_block), panel_(first_panel) {
+    if (first_block >= weight.n_blocks()) return;
+    end_panel_ = std::min(first_panel + n_panels, weight.n_panels());
+    n_blocks_ = std::min(kChunkBlocks, weight.n_blocks() - first_block);
+    enter_panel();
+  }
+
+  size_t n_lines() const { return end_panel_ > panel_ ? (end_panel_ - panel_) * n_runs_ * run_lines_ : 0; }
+  void ask(size_t n) {
+    for (; n > 0 && panel_ < end_panel_; --n) {
+      __builtin_prefetch(run_ + line_ * kCacheLineBytes, 0, 2);
+      if (++line_ < run_lines_) continue;
+      line_ = 0;
+      run_ += stride_;
+      if (++done_runs_ < n_runs_) continue;
+      if (++panel_ < end_panel_) enter_panel();
+    }
+  }
+
+ private:
+  // A chunk is one run of bytes of a packed panel, or one of each row that stays in place.
+  void enter_panel() {
+    done_runs_ = 0;
+    if (panel_ < weight_.n_row_panels()) {
+      const RowPanel rows = weight_.row_panel(panel_);
+      n_runs_ = kPanelRows;
+      run_ = rows.codes + first_block_ * rows.code_step;
+      stride_ = rows.code_stride;
+      run_lines_ = n_blocks_ * rows.code_step / kCacheLineBytes + 1;
+      return;
+    }
+    const PackedLayoutInfo& info = weight_.info();
+    const auto bytes = [&](size_t blocks) {
+      return ceil_div<size_t>(blocks, info.group_blocks) * info.header_bytes + blocks * info.code_bytes();
+    };
+    n_runs_ = 1;
+    run_ = weight_.panel(panel_) + bytes(first_block_);
+    run_lines_ = ceil_div(bytes(n_blocks_), kCacheLineBytes);
+  }
+
+  const PackedWeight& weight_;
+  size_t first_block_, n_blocks_ = 0;
+  size_t panel_, end_panel_ = 0;
+  size_t n_runs_ = 0, done_runs_ = 0, stride_ = 0;
+  const uint8_t* run_ = nullptr;
+  size_t run_lines_ = 0, line_ = 0;
+};
+
 // Chunks of columns outermost: a chunk of the activations stays in L2 while it meets every panel of the task,
-// an unpacked chunk of a panel stays in L1 while it meets every token.
+// unpacked chunks of kJointPanels panels stay in L1 while they meet every token.
 void matmul_tiled(const QuantKernels& kernels, const MatmulTask& task, const QuantActivations& x,
                   float* scratch) {
   const size_t granules = task.weight->info().granules;
   float* acc = scratch;  // [panel][token][16]
-  UnpackedBlocks blocks;
-  blocks.codes = reinterpret_cast<uint8_t*>(scratch + kAccFloats);
-  blocks.scales = scratch + kAccFloats + kChunkBlocks * 128;
-  blocks.mins = blocks.scales + kChunkBlocks * granules * kPanelRows;
+  const auto panels = unpacked_panels(scratch + kAccFloats);
   const size_t padded_tokens = round_up(task.n_tokens, kTokenTile);
-  std::fill_n(acc, task.n_panels * padded_tokens * kPanelRows, 0.0f);
+  const size_t stride = padded_tokens * kPanelRows;
+  std::fill_n(acc, task.n_panels * stride, 0.0f);
   if (kernels.enter != nullptr) kernels.enter();
   for (size_t first = 0; first < x.n_blocks; first += kChunkBlocks) {
     const size_t n = std::min(kChunkBlocks, x.n_blocks - first);
-    for (size_t p = 0; p < task.n_panels; ++p) {
-      kernels.unpack(*task.weight, task.first_panel + p, first, n, blocks);
+    for (size_t p = 0; p < task.n_panels; p += kJointPanels) {
+      const size_t n_panels = std::min(kJointPanels, task.n_panels - p);
+      for (size_t i = 0; i < n_panels; ++i)
+        kernels.unpack(*task.weight, task.first_panel + p + i, first, n, panels[i]);
+      const bool last = p + kJointPanels >= task.n_panels;
+      LinesAhead ahead(*task.weight, task.first_panel + (last ? 0 : p + kJointPanels), kJointPanels,
+                       last ? first + kChunkBlocks : first);
+      const size_t lines_per_tile = ceil_div(ahead.n_lines(), ceil_div(task.n_tokens, kTokenTile));
       for (size_t t = 0; t < task.n_tokens; t += kTokenTile) {
-        const size_t step = token_step(std::min(kTokenTile, task.n_tokens - t));
-        kernels.multiply_unpacked[step](
-            blocks, quant_args(x, granules, (task.first_token + t) / kTokenTile, first, n),
-            acc + (p * padded_tokens + t) * kPanelRows);
+        const size_t n_tokens = std::min(kTokenTile, task.n_tokens - t);
+        const QuantArgs args = quant_args(x, granules, (task.first_token + t) / kTokenTile, first, n);
+        float* sums = acc + p * stride + t * kPanelRows;
+        ahead.ask(lines_per_tile);
+        if (kernels.multiply_joint != nullptr && n_panels == kJointPanels) {
+          kernels.multiply_joint(panels, args, sums, stride, n_tokens);
+          continue;
+        }
+        for (size_t i = 0; i < n_panels; ++i)
+          kernels.multiply_unpacked[token_step(n_tokens)](panels[i], args, sums + i * stride);
       }
     }
   }
   if (kernels.leave != nullptr) kernels.leave();
-  for (size_t p = 0; p < task.n_panels; ++p)
-    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, x.first.terms,
-                acc + p * padded_tokens * kPanelRows, kPanelRows);
+  store_panels(task, task.first_panel, task.n_panels, task.n_tokens, x.first.terms, acc,
+               {stride, kPanelRows});
 }
 
 // All tokens of the task × columns [first, first + n) of one panel.
@@ -161,9 +255,9 @@ const MatmulKernels& matmul_kernels(Isa isa) {
   return *found;
 }
 
-AuxKind aux_kind(const PackedFormat& format) {
+AuxKind aux_kind(const PackedFormat& format, const MatmulKernels& kernels) {
   const PackedLayoutInfo& info = packed_layout_info(format.layout);
-  return {info.granules, info.has_min, format.zero_point};
+  return {info.granules, info.has_min, format.zero_point, info.has_min ? 0 : kernels.sum_bias};
 }
 
 void fill_aux(const AuxKind& kind, const QuantTile& tile, size_t first, size_t last, int32_t* aux) {
@@ -176,7 +270,7 @@ void fill_aux(const AuxKind& kind, const QuantTile& tile, size_t first, size_t l
       for (size_t t = 0; t < width; ++t) {
         const int32_t sum = kind.granules == 1 ? lower[t] + upper[t] : (g == 0 ? lower[t] : upper[t]);
         out[t] = kind.has_min ? std::bit_cast<int32_t>(tile.scales[b * width + t] * static_cast<float>(sum))
-                              : -kind.zero_point * sum;
+                              : kind.sum_bias - kind.zero_point * sum;
       }
     }
   }
@@ -230,8 +324,8 @@ void matmul(const MatmulKernels& kernels, const MatmulTask& task, const FloatAct
     float* sums = acc + p * acc_stride;
     for (size_t t = 0; t < task.n_tokens; ++t)
       for (size_t r = 0; r < kPanelRows; ++r) sums[t * 32 + r] += sums[t * 32 + kPanelRows + r];
-    store_panel(task, task.first_panel + p, task.first_token, task.n_tokens, 1, sums, 2 * kPanelRows);
   }
+  store_panels(task, task.first_panel, task.n_panels, task.n_tokens, 1, acc, {acc_stride, 2 * kPanelRows});
 }
 
 }  // namespace atelier

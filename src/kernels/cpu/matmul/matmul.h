@@ -43,14 +43,15 @@ struct QuantTile {
 
 // Zero points and minima enter through one more number per token and granule: the integer −zero_point ·
 // Σ codes, at which the dot product starts, or the bits of the float a · Σ codes, which the minimum
-// multiplies.
+// multiplies. Kernels that read sums as floats without converting them start from a bias too.
 struct AuxKind {
   uint8_t granules = 1;
   bool has_min = false;
   uint8_t zero_point = 0;
+  int32_t sum_bias = 0;  // 0 with minima
   bool operator==(const AuxKind&) const = default;
 };
-AuxKind aux_kind(const PackedFormat& format);
+AuxKind aux_kind(const PackedFormat& format, const struct MatmulKernels& kernels);
 // aux: [n_blocks][granules][width], for blocks [first, last) of the tile.
 void fill_aux(const AuxKind& kind, const QuantTile& tile, size_t first, size_t last, int32_t* aux);
 
@@ -60,9 +61,12 @@ struct UnpackedBlocks {
   float* scales = nullptr;   // [n][granules][16]
   float* mins = nullptr;     // [n][granules][16], if the layout has them
 };
-// Blocks unpacked at a time: 8 KiB of codes and at most 4 of scales stay in L1. A multiple of every
-// group_blocks.
-inline constexpr size_t kChunkBlocks = 16;
+// Panels that meet a tile of tokens together, where kernels have registers for it: what is loaded of the
+// tokens then serves all of them.
+inline constexpr size_t kJointPanels = 3;
+// Blocks unpacked at a time: 12 KiB of codes of three panels and at most 6 of scales stay in L1. A multiple
+// of every group_blocks.
+inline constexpr size_t kChunkBlocks = 8;
 // Columns of float layouts unpacked at a time: 16 KiB.
 inline constexpr size_t kChunkCols = 256;
 
@@ -82,6 +86,11 @@ using Unpack = void (*)(const PackedWeight& weight, size_t panel, size_t first_b
                         const UnpackedBlocks& out);
 // acc[T][16] += blocks · tokens.
 using MultiplyUnpacked = void (*)(const UnpackedBlocks& blocks, const QuantArgs& tokens, float* acc);
+// The same for kJointPanels panels and the first n_tokens of a tile, or up to kJointTokens − 1 more; `stride`
+// floats from one panel's acc to the next.
+inline constexpr size_t kJointTokens = 4;
+using MultiplyJoint = void (*)(const std::array<UnpackedBlocks, kJointPanels>& panels,
+                               const QuantArgs& tokens, float* acc, size_t stride, size_t n_tokens);
 
 // Float layouts. x: [cols][width] from the first of T tokens on; acc: [T][2][16], added to.
 using MultiplyFloat = void (*)(const uint8_t* panel, size_t cols, const float* x, size_t width, float* acc);
@@ -100,6 +109,7 @@ struct QuantKernels {
   std::array<MultiplyPacked, 4> multiply{};  // 1, 2, 4, 8 tokens
   Unpack unpack = nullptr;
   std::array<MultiplyUnpacked, kTokenSteps> multiply_unpacked{};
+  MultiplyJoint multiply_joint = nullptr;  // may be null
   // Called around a run of multiply_unpacked (AMX: tile configuration); null elsewhere.
   void (*enter)() = nullptr;
   void (*leave)() = nullptr;
@@ -116,6 +126,7 @@ struct MatmulKernels {
   // become 0.
   void (*quantize)(std::span<const float* const> rows, size_t first, size_t last,
                    const QuantTile& tile) = nullptr;
+  int32_t sum_bias = 0;  // what integer sums start from: AuxKind
   std::array<QuantKernels, kPackedLayouts> quant{};
   std::array<FloatKernels, 4> floats{};  // F32, F16, BF16, F8
   size_t max_float_tokens = 0;
@@ -156,8 +167,8 @@ size_t quant_tile_width(size_t n_tokens);
 size_t float_tile_width(size_t n_tokens);
 
 // Bounds of a task, and the scratch one thread needs for tasks within them.
-inline constexpr size_t kTaskTokens = 240;  // a multiple of both tiles
-inline constexpr size_t kTaskPanels = 4;    // past kDirectTokens
+inline constexpr size_t kTaskTokens = 288;  // a multiple of both tiles
+inline constexpr size_t kTaskPanels = 12;   // past kDirectTokens; whole groups of kJointPanels
 size_t matmul_scratch_floats();
 
 void matmul(const MatmulKernels& kernels, const MatmulTask& task, const QuantActivations& x, float* scratch);

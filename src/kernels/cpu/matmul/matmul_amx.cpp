@@ -135,6 +135,7 @@ void set_amx(MatmulKernels& kernels) {
       multiply_tiles<Q::kHasMin, Q::kGranules, 4>,  multiply_tiles<Q::kHasMin, Q::kGranules, 8>,
       multiply_tiles<Q::kHasMin, Q::kGranules, 16>,
   };
+  k.multiply_joint = nullptr;
   k.enter = enter<Q::kGranules>;
   k.leave = leave;
 }

@@ -24,12 +24,15 @@ constexpr int kTokensInRegisters = 8;
 
 #include "kernels/cpu/matmul/float-inl.h"
 #include "kernels/cpu/matmul/quant-inl.h"
+
+#include "kernels/cpu/matmul/joint-inl.h"
 #include "kernels/cpu/matmul/rows-inl.h"
 
 }  // namespace
 
 void fill(MatmulKernels& kernels) {
   set_all_quant(kernels);
+  set_joint(kernels);
   set_rows<false>(kernels);
   set_all_float<12>(kernels);
 }

@@ -104,6 +104,12 @@ ATELIER_INLINE Bytes code_vector(InMemory codes, int j) { return load_bytes(code
 // alone it runs other orders, for which registers do not suffice.
 ATELIER_INLINE void keep_order() { __asm__ volatile("" ::: "memory"); }
 
+ATELIER_INLINE float bits_as_float(int32_t bits) {
+  float value;
+  __builtin_memcpy(&value, &bits, 4);
+  return value;
+}
+
 // acc[t] += one granule's dot product with token t. Tokens advance side by side, so that each waits for its
 // previous dot product (5 cycles) while the others issue theirs; a token or two alone sum in two chains.
 template <bool kHasMin, bool kWide, int kQuads, int kTokens, class Codes>
@@ -113,7 +119,7 @@ ATELIER_INLINE void add_granule(Floats (&acc)[kTokens], Codes w, const int8_t* c
   Ints sums[kTokens][kChains];
   ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) {
-    sums[t][0] = set_ints(kHasMin ? 0 : aux[t]);
+    sums[t][0] = set_ints(kHasMin ? kSumBias : aux[t]);
     if constexpr (kChains == 2) sums[t][1] = set_ints(0);
   }
   ATELIER_UNROLL_LANES
@@ -124,16 +130,13 @@ ATELIER_INLINE void add_granule(Floats (&acc)[kTokens], Codes w, const int8_t* c
       sums[t][j % kChains] = dot<kWide>(sums[t][j % kChains], v, codes + 32 * t + 4 * j);
     if constexpr (kTokens > 4) keep_order();
   }
+  const ScaleOfSums by = scale_of_sums(scale);
   ATELIER_UNROLL_LANES
   for (int t = 0; t < kTokens; ++t) {
     Ints sum = sums[t][0];
     if constexpr (kChains == 2) sum = add_ints(sum, sums[t][1]);
-    acc[t] = multiply_add(multiply(to_floats(sum), scale), set_floats(a_scales[t]), acc[t]);
-    if constexpr (kHasMin) {
-      float a_sum;
-      __builtin_memcpy(&a_sum, &aux[t], 4);
-      acc[t] = multiply_add(min, set_floats(a_sum), acc[t]);
-    }
+    acc[t] = multiply_add(scaled(sum, by), set_floats(a_scales[t]), acc[t]);
+    if constexpr (kHasMin) acc[t] = multiply_add(min, set_floats(bits_as_float(aux[t])), acc[t]);
   }
 }
 
@@ -331,6 +334,7 @@ inline void set_quant(MatmulKernels& kernels) {
 inline void set_all_quant(MatmulKernels& kernels) {
   using enum PackedLayout;
   kernels.quantize = quantize;
+  kernels.sum_bias = kSumBias;
   set_quant<kNibF16>(kernels);
   set_quant<kNibF16Min>(kernels);
   set_quant<kNibE8M0>(kernels);
