@@ -141,7 +141,7 @@ int run(int argc, char** argv) {
   for (const auto add : {register_chat, register_generate, register_tokenizer_commands,
                          register_dialect_commands, register_logits, register_perplexity, register_apply,
                          register_exec, register_agent, register_trust_commands, register_bench,
-                         register_synth, register_store_commands, register_doctor, register_serve})
+                         register_synth, register_store_commands, register_pack, register_doctor, register_serve})
     add({app, globals, selected});
   try {
     app.parse(with_command(argc, argv));

@@ -41,6 +41,7 @@ void register_trust_commands(Registration);  // trust, mcp
 void register_bench(Registration);
 void register_synth(Registration);
 void register_store_commands(Registration);  // pull, list, show, rm
+void register_pack(Registration);
 void register_doctor(Registration);
 void register_serve(Registration);
 

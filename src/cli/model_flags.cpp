@@ -1,5 +1,6 @@
 #include "cli/model_flags.h"
 
+#include "base/user_folders.h"
 #include "io/pull.h"
 #include "models/script.h"
 
@@ -30,6 +31,8 @@ void ModelFlags::add_load_flags(CLI::App& command) {
                    "Same tokens whatever the threads, batch neighbours and cache hits");
   command.add_flag("--no-speculation", no_speculation,
                    "Evaluate no guessed tokens ahead (the answers are the same either way)");
+  command.add_flag("--no-pack-cache", no_pack_cache,
+                   "Neither use nor write packed weights on disk (see `atelier pack`)");
   command.add_flag("--mmap-anyway", mmap_anyway, "Load even if the model will not fit into memory");
   command
       .add_option(
@@ -49,12 +52,18 @@ Result<std::filesystem::path> locate(const std::string& model, const Globals& gl
   return locate_model(store, model.empty() ? std::nullopt : std::optional(model), transfer_hooks(globals));
 }
 
+std::filesystem::path weight_cache_folder() {
+  const Result<std::filesystem::path> cache = user_folder(UserFolder::kCache);
+  return cache ? *cache / "packed" : std::filesystem::path();
+}
+
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globals& globals) {
   EngineOptions options;
   options.n_threads = flags.threads;
   if (flags.pin) options.pin = Pinning::kOn;
   options.context = flags.context;
   options.ignore_memory = flags.mmap_anyway;
+  if (!flags.no_pack_cache) options.weight_cache = weight_cache_folder();
   if (flags.dense == "q8") options.dense = DenseWeights::kQ8;
   options.kv_bits = flags.kv_bits;
   options.numerics = flags.reference       ? Numerics::kReference
@@ -68,7 +77,12 @@ Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globa
                           {.path = path, .chat_template = std::move(script.chat_template)}, options);
   }
   ATELIER_TRY(const std::filesystem::path path, locate(flags.model, globals));
-  return Engine::load(path, options);
+  ATELIER_TRY(std::unique_ptr<Engine> engine, Engine::load(path, options));
+  if (globals.verbose)
+    note(globals,
+         fmt::format("packed weights: {}",
+                     engine->kept_weights().empty() ? "none kept" : engine->kept_weights().string()));
+  return engine;
 }
 
 void SamplingFlags::add_to(CLI::App& command) {

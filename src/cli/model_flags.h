@@ -20,11 +20,12 @@ struct ModelFlags {
   bool deterministic = false;
   bool mmap_anyway = false;
   bool no_speculation = false;
+  bool no_pack_cache = false;
   std::string dense = "published";  // or "q8"
   size_t kv_bits = 16;              // or 8
 
   // -m, --threads, --pin, --ctx, --reference, --deterministic, --mmap-anyway, --dense, --kv,
-  // --no-speculation.
+  // --no-speculation, --no-pack-cache.
   // `required`: there is no default model.
   void add_to(CLI::App& command, bool required);
   void add_load_flags(CLI::App& command);  // all but -m
@@ -32,6 +33,8 @@ struct ModelFlags {
 
 // Resolves the name (fetching the starter model if it is the one), loads and packs.
 Result<std::unique_ptr<Engine>> load_engine(const ModelFlags& flags, const Globals& globals);
+// Where packed weights are kept from run to run; empty where there is no place for them.
+std::filesystem::path weight_cache_folder();
 // The path behind -m, for commands that need no engine.
 Result<std::filesystem::path> locate(const std::string& model, const Globals& globals);
 

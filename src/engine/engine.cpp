@@ -35,6 +35,14 @@ Status check_memory(const ModelInfo& info, EngineOptions options) {
               options.context, mib(needed.activation_bytes), mib(available));
 }
 
+// Bytes of weights that products read where a file is mapped: memory that counts as free, and is not.
+uint64_t mapped_weight_bytes(Model& model) {
+  uint64_t bytes = 0;
+  for (const Weight* weight : model.multiplied_weights())
+    if (weight->is_packed()) bytes += weight->streamed_bytes() - weight->packed_bytes();
+  return bytes;
+}
+
 // Weights that alone do not fit are refused before even their table is built.
 Status check_weights(const Checkpoint& checkpoint) {
   const uint64_t needed = checkpoint.total_tensor_bytes(), available = available_memory_bytes();
@@ -81,7 +89,8 @@ std::unique_ptr<Engine> Engine::create(std::unique_ptr<Model> model,
   // What is left after the weights, less a little for everything else; pages are taken only as sequences
   // grow.
   constexpr uint64_t kHeadroomBytes = uint64_t{256} << 20;
-  const uint64_t left = available_memory_bytes();
+  const uint64_t available = available_memory_bytes(), mapped = mapped_weight_bytes(*engine->model_);
+  const uint64_t left = available - std::min(available, mapped);
   uint64_t limit = options.ignore_memory ? UINT64_MAX : left - std::min(left, kHeadroomBytes);
   if (options.max_kv_bytes > 0) limit = std::min(limit, options.max_kv_bytes);
   engine->kv_pool_ = std::make_unique<KvPool>(engine->info().cache, kv_type_of(options), limit);
@@ -112,11 +121,20 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_memory(info, options); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
+  const bool keeps_weights = !options.weight_cache.empty() && options.numerics != Numerics::kReference &&
+                             packed_file_bytes((*model)->multiplied_weights()) >= WeightCache::kMinBytes;
+  const WeightCache cache(options.weight_cache);
+  std::optional<PackedFile> packed;
+  if (keeps_weights) packed = cache.find(*checkpoint, **model);
+
   Result<std::shared_ptr<const Tokenizer>> tokenizer = vocabulary.get();
   if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
   ModelCard card{path, chat_template_of(*checkpoint), recommended_sampling(*checkpoint)};
   auto engine = create(std::move(*model), std::move(*tokenizer), std::move(card), options);
   engine->checkpoint_ = checkpoint;
+  engine->packed_file_ = std::move(packed);
+  if (keeps_weights && !engine->packed_file_)
+    engine->keeper_ = std::make_unique<BackgroundKeeper>(cache, checkpoint, *engine->model_);
   return engine;
 }
 
@@ -132,6 +150,8 @@ Status Engine::check(const Item& item) const {
 }
 
 Status Engine::check_files() const {
+  if (packed_file_ && !packed_file_->healthy())
+    return fail(ErrorCode::kIo, "{}: packed weights could not be read", packed_file_->path().string());
   if (checkpoint_ == nullptr) return {};
   return checkpoint_->check_files();
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -16,6 +17,7 @@
 #include "engine/draft_plan.h"
 #include "engine/kv_cache.h"
 #include "engine/sampler.h"
+#include "engine/weight_cache.h"
 #include "models/model.h"
 #include "ops/context.h"
 #include "text/tokenizer.h"
@@ -37,6 +39,8 @@ struct EngineOptions {
   size_t kv_bits = 16;        // of cached keys and values: 16, or 8 (kv_page.h); kReference takes 32
   DraftOptions drafts{};      // of tokens that are evaluated before they are sampled
   uint64_t max_kv_bytes = 0;  // of the KV cache; 0: what memory is left after the weights
+  // Where packed weights are kept from run to run (weight_cache.h); empty: nowhere.
+  std::filesystem::path weight_cache{};
 };
 
 // What a model's files say about using it, beside its weights and vocabulary.
@@ -114,6 +118,9 @@ class Engine {
   // kIo once the model's files were changed or went away: evaluate() will not succeed again. Thread-safe.
   Status check_files() const;
 
+  // The file of an earlier run that the packed weights stand in; empty if they do not.
+  std::filesystem::path kept_weights() const { return packed_file_ ? packed_file_->path() : ""; }
+
   // Gives memory of the KV cache that no sequence holds back to the system.
   void trim_kv() { kv_pool_->trim(); }
 
@@ -140,6 +147,7 @@ class Engine {
   void put_together(std::span<const Item> items, Pass& pass) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;  // whose files are asked after each pass; may be null
+  std::optional<PackedFile> packed_file_;         // that the model's weights stand in, if they do
   std::unique_ptr<Model> model_;
   std::shared_ptr<const Tokenizer> tokenizer_;
   std::shared_ptr<constraint::ConstraintCache> constraints_;
@@ -147,9 +155,10 @@ class Engine {
   EngineOptions options_;
   ThreadPool pool_;
   std::unique_ptr<KvPool> kv_pool_;
-  std::array<Pass, 2> passes_;  // the outer one, and that of its interludes
-  size_t depth_ = 0;            // passes under way
-  uint64_t n_passes_ = 0;       // begun
+  std::array<Pass, 2> passes_;                // the outer one, and that of its interludes
+  size_t depth_ = 0;                          // passes under way
+  uint64_t n_passes_ = 0;                     // begun
+  std::unique_ptr<BackgroundKeeper> keeper_;  // of a file for the next run; last, as it reads the model
 };
 
 // What running `info` with these options takes.

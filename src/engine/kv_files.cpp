@@ -4,12 +4,13 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
 #include <string>
+#include <string_view>
+
+#include "base/bounded_folder.h"
 
 namespace atelier {
 namespace {
@@ -129,40 +130,9 @@ void prefetch_kv_file(const std::filesystem::path& path) {
   if (fd.get() >= 0) ::posix_fadvise(fd.get(), 0, 0, POSIX_FADV_WILLNEED);
 }
 
-bool touch_kv_file(const std::filesystem::path& path) {
-  return ::utimensat(AT_FDCWD, path.c_str(), nullptr, AT_SYMLINK_NOFOLLOW) == 0;
-}
-
 void bound_kv_files(const std::filesystem::path& folder, uint64_t max_bytes) {
-  struct Aged {
-    std::filesystem::file_time_type used;
-    uint64_t bytes;
-    std::filesystem::path path;
-  };
-  std::vector<Aged> files;
-  uint64_t total = 0;
-  std::error_code failed;
-  const auto now = std::filesystem::file_time_type::clock::now();
-  for (auto at = std::filesystem::recursive_directory_iterator(folder, failed);
-       !failed && at != std::filesystem::recursive_directory_iterator(); at.increment(failed)) {
-    std::error_code gone;
-    if (!at->is_regular_file(gone)) continue;
-    const Aged file{at->last_write_time(gone), at->file_size(gone), at->path()};
-    if (gone) continue;
-    const std::string extension = file.path.extension().string();
-    const bool draft = extension != ".page" && extension != ".tail";
-    // A draft of that age is what a killed process left.
-    if (draft && now - file.used > std::chrono::hours(1)) std::filesystem::remove(file.path, gone);
-    if (draft) continue;
-    total += file.bytes;
-    files.push_back(file);
-  }
-  std::ranges::sort(files, {}, &Aged::used);
-  for (const Aged& file : files) {
-    if (total <= max_bytes) return;
-    std::error_code gone;
-    if (std::filesystem::remove(file.path, gone)) total -= file.bytes;
-  }
+  constexpr std::array<std::string_view, 2> kExtensions = {".page", ".tail"};
+  bound_folder(folder, kExtensions, max_bytes);
 }
 
 }  // namespace atelier

@@ -48,8 +48,6 @@ class KvFileReader {
 
 // Asks the system to read it ahead.
 void prefetch_kv_file(const std::filesystem::path& path);
-// Makes it the youngest; false where there is none.
-bool touch_kv_file(const std::filesystem::path& path);
 // Removes the oldest files below `folder` until the rest have at most `max_bytes`.
 void bound_kv_files(const std::filesystem::path& folder, uint64_t max_bytes);
 

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <cstring>
 
+#include "base/bounded_folder.h"
 #include "base/checked.h"
 #include "base/cpu.h"
 #include "base/file.h"
@@ -147,7 +148,7 @@ void KvStore::save(const KvSequence& sequence, std::span<const TokenId> tokens) 
   }
   job_->written = std::async(std::launch::async, [this_job = job_.get(), all = all_, max_bytes = max_bytes_] {
     for (const KvFile& file : this_job->files)
-      if (!touch_kv_file(file.path) && !write_kv_file(file)) break;  // no room: neither is there for the rest
+      if (!touch_file(file.path) && !write_kv_file(file)) break;  // no room: neither is there for the rest
     bound_kv_files(all, max_bytes);
   });
 }
@@ -216,7 +217,7 @@ std::optional<KvSequence> KvStore::read(size_t length, std::span<const Sha256> p
       for (size_t i = pool.window(g) > 0 ? 0 : pages.size(); i < sequence.n_pages(g); ++i)
         parts.push_back(sequence.page(g, i));
     if (!file->read(parts)) return std::nullopt;
-    touch_kv_file(tail);
+    touch_file(tail);
   }
   for (size_t i = pages.size(); i-- > 0;) {
     std::vector<std::span<std::byte>> parts;
@@ -230,7 +231,7 @@ std::optional<KvSequence> KvStore::read(size_t length, std::span<const Sha256> p
       std::filesystem::remove(path, ignored);
       return std::nullopt;
     }
-    touch_kv_file(path);
+    touch_file(path);
   }
   return sequence;
 }

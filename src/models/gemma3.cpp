@@ -174,11 +174,12 @@ class Gemma3 final : public Model {
 
   const ModelInfo& info() const override { return info_; }
 
-  void pack(ThreadPool& pool) override {
+  std::vector<Weight*> multiplied_weights() override {
+    std::vector<Weight*> all;
     for (Gemma3Layer& layer : weights_.layers)
-      for (Weight* weight : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down})
-        weight->pack(pool);
-    weights_.head.pack(pool);
+      all.insert(all.end(), {&layer.q, &layer.k, &layer.v, &layer.o, &layer.gate, &layer.up, &layer.down});
+    all.push_back(&weights_.head);
+    return all;
   }
 
   void forward(Context& ctx, const Batch& batch, MatView<float> logits) const override {

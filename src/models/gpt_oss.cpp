@@ -172,13 +172,15 @@ class GptOss final : public Model {
 
   const ModelInfo& info() const override { return info_; }
 
-  void pack(ThreadPool& pool) override {
+  std::vector<Weight*> multiplied_weights() override {
+    std::vector<Weight*> all;
     for (GptOssLayer& layer : weights_.layers) {
-      for (Weight* weight : {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router}) weight->pack(pool);
+      all.insert(all.end(), {&layer.q, &layer.k, &layer.v, &layer.o, &layer.router});
       for (std::vector<Weight>* experts : {&layer.gate, &layer.up, &layer.down})
-        for (Weight& expert : *experts) expert.pack(pool);
+        for (Weight& expert : *experts) all.push_back(&expert);
     }
-    weights_.head.pack(pool);
+    all.push_back(&weights_.head);
+    return all;
   }
 
   void forward(Context& ctx, const Batch& batch, MatView<float> logits) const override {

@@ -15,6 +15,7 @@
 #include "models/load_options.h"
 #include "ops/attention.h"
 #include "ops/context.h"
+#include "ops/weight.h"
 #include "text/tokenizer.h"
 
 namespace atelier {
@@ -66,8 +67,11 @@ class Model {
   virtual ~Model() = default;
   virtual const ModelInfo& info() const = 0;
 
-  // Builds the compute layouts the fast path needs. Called once, unless numerics are kReference.
-  virtual void pack(ThreadPool& pool) = 0;
+  // Every matrix that products read, in a fixed order: what packing is about. None where nothing is computed.
+  virtual std::vector<Weight*> multiplied_weights() = 0;
+  // Builds the compute layouts the fast path needs, where they are not there yet. Called once, unless
+  // numerics are kReference.
+  void pack(ThreadPool& pool);
 
   // Computes the batch, writes its keys and values through batch.kv and R rows of logits: [R, vocab_size]
   // float32. The caller has checked ids against vocab_size and positions against the cache. Resets

@@ -18,7 +18,7 @@ class ScriptedModel final : public Model {
       : info_(std::move(info)), turns_(std::move(turns)), after_(after) {}
 
   const ModelInfo& info() const override { return info_; }
-  void pack(ThreadPool&) override {}
+  std::vector<Weight*> multiplied_weights() override { return {}; }
 
   // A pass whose rows all ask for logits, and which begins with what was said last, goes on with the turn;
   // where it goes on with something else (a wrong guess), what comes out does not matter. So does one that

@@ -1,6 +1,8 @@
 #include "ops/weight.h"
 
 #include <algorithm>
+#include <array>
+#include <cstring>
 #include <utility>
 
 #include "base/check.h"
@@ -44,16 +46,45 @@ void Weight::pack(ThreadPool& pool) {
   if (is_encoded_anew()) {
     const size_t bytes = *row_bytes(packed_dtype_, cols());
     const RawBuffer data(rows() * bytes);  // until it is packed
-    pool.run(rows(), [&](size_t r, size_t) {
-      std::vector<float> values(cols());
-      decode_row(r, values);
-      encode_row(packed_dtype_, values, {data.data() + r * bytes, bytes});
-    });
+    pool.run(rows(), [&](size_t r, size_t) { encoded_row(r, data.data(), r); });
     const EncodedRows encoded({.data = data.data()}, {.data = static_cast<ptrdiff_t>(bytes)}, rows());
     packed_ = std::make_unique<PackedWeight>(packed_dtype_, encoded, cols(), pool, RowsInPlace::kCopied);
     return;
   }
   packed_ = std::make_unique<PackedWeight>(source_.dtype, source_.rows, source_.cols, pool);
+}
+
+size_t Weight::n_panels() const { return ceil_div(rows(), kPanelRows); }
+size_t Weight::panel_bytes() const { return packed_panel_bytes(packed_format(packed_dtype_).layout, cols()); }
+
+void Weight::copy_panels(size_t first_panel, std::span<uint8_t> out) const {
+  const size_t bytes = panel_bytes();
+  ATELIER_CHECK(out.size() % bytes == 0 && first_panel + out.size() / bytes <= n_panels());
+  RawBuffer encoded(is_encoded_anew() ? kPanelRows * *row_bytes(packed_dtype_, cols()) : 0);
+  for (size_t p = first_panel; !out.empty(); ++p, out = out.subspan(bytes)) {
+    if (is_packed() && p >= packed_->n_row_panels()) {
+      std::memcpy(out.data(), packed_->panel(p), bytes);
+      continue;
+    }
+    std::array<EncodedRow, kPanelRows> panel_rows;
+    const size_t begin = p * kPanelRows, n = std::min(kPanelRows, rows() - begin);
+    for (size_t r = 0; r < n; ++r) panel_rows[r] = encoded_row(begin + r, encoded.data(), r);
+    pack_rows(packed_dtype_, std::span(panel_rows).first(n), cols(), out.first(bytes));
+  }
+}
+
+EncodedRow Weight::encoded_row(size_t r, std::byte* scratch, size_t at) const {
+  if (!is_encoded_anew()) return source_.rows[r];
+  const size_t bytes = *row_bytes(packed_dtype_, cols());
+  std::vector<float> values(cols());
+  decode_row(r, values);
+  encode_row(packed_dtype_, values, {scratch + at * bytes, bytes});
+  return {.data = scratch + at * bytes};
+}
+
+void Weight::use_panels(std::span<const uint8_t> panels) {
+  ATELIER_CHECK(!is_packed());
+  packed_ = std::make_unique<PackedWeight>(packed_dtype_, rows(), cols(), panels);
 }
 
 size_t Weight::packed_bytes() const {

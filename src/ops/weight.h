@@ -49,6 +49,13 @@ class Weight {
   // Builds the packed form, panels in parallel. Idempotent; needed before linear() on the fast path.
   void pack(class ThreadPool& pool);
   bool is_packed() const { return packed_ != nullptr; }
+  // The packed form panel by panel, for who keeps it in a file: `out` is a whole number of panels, the first
+  // of them `first_panel`, whether or not products use the rows in place.
+  size_t n_panels() const;
+  size_t panel_bytes() const;
+  void copy_panels(size_t first_panel, std::span<uint8_t> out) const;
+  // Instead of pack(): all panels as copy_panels() gave them, which must outlive this and stay unchanged.
+  void use_panels(std::span<const uint8_t> panels);
   const PackedWeight& packed() const { return *packed_; }
   size_t packed_bytes() const;    // memory the packed form takes or would take
   size_t in_place_bytes() const;  // of the checkpoint's own that products read; 0 where all is packed
@@ -56,6 +63,8 @@ class Weight {
 
  private:
   bool is_encoded_anew() const { return packed_dtype_ != source_.dtype; }
+  // Row `r` in the packed form's format: where it stands, or encoded as row `at` of `scratch`.
+  EncodedRow encoded_row(size_t r, std::byte* scratch, size_t at) const;
 
   WeightSource source_;
   DType packed_dtype_ = DType::kF32;

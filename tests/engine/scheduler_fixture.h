@@ -31,7 +31,7 @@ class HistoryModel : public Model {
   }
 
   const ModelInfo& info() const override { return info_; }
-  void pack(ThreadPool&) override {}
+  std::vector<Weight*> multiplied_weights() override { return {}; }
   void forward(Context& ctx, const Batch& batch, MatView<float> logits) const override {
     if (before_pass) before_pass(batch);
     for (const auto& layer : batch.kv)

@@ -135,12 +135,30 @@ PackedWeight::PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, Th
     n_row_panels_ = rows.size() / kPanelRows;
     format_.layout = layout_of(*first);
   }
+  panels_ = data_.data();
   pool.run(n_panels() - n_row_panels_, [&](size_t p, size_t) {
     const size_t begin = (n_row_panels_ + p) * kPanelRows, n = std::min(kPanelRows, rows.size() - begin);
     std::array<EncodedRow, kPanelRows> of_panel;
     for (size_t r = 0; r < n; ++r) of_panel[r] = rows[begin + r];
     pack_panel(dtype, std::span(of_panel).first(n), cols, data_.data() + p * panel_bytes_);
   });
+}
+
+PackedWeight::PackedWeight(DType dtype, size_t rows, size_t cols, std::span<const uint8_t> panels)
+    : rows_(rows),
+      cols_(cols),
+      panel_bytes_(packed_panel_bytes(packed_format(dtype).layout, cols)),
+      format_(packed_format(dtype)),
+      panels_(panels.data()) {
+  ATELIER_CHECK(panels.size() == streamed_bytes() &&
+                reinterpret_cast<uintptr_t>(panels.data()) % kCacheLineBytes == 0);
+}
+
+void pack_rows(DType dtype, std::span<const EncodedRow> rows, size_t cols, std::span<uint8_t> panel) {
+  ATELIER_CHECK(!rows.empty() && rows.size() <= kPanelRows &&
+                panel.size() == packed_panel_bytes(packed_format(dtype).layout, cols));
+  std::ranges::fill(panel, uint8_t{0});
+  pack_panel(dtype, rows, cols, panel.data());
 }
 
 }  // namespace atelier

@@ -133,6 +133,8 @@ class PackedWeight {
   // Panels are packed in parallel.
   PackedWeight(DType dtype, const EncodedRows& rows, size_t cols, ThreadPool& pool,
                RowsInPlace in_place = RowsInPlace::kAllowed);
+  // Of panels that pack_rows() made, all of them: streamed_bytes() on a cache line, which must outlive this.
+  PackedWeight(DType dtype, size_t rows, size_t cols, std::span<const uint8_t> panels);
 
   size_t rows() const { return rows_; }
   size_t cols() const { return cols_; }
@@ -143,7 +145,7 @@ class PackedWeight {
   size_t streamed_bytes() const { return n_panels() * panel_bytes_; }  // read by one product
   const PackedFormat& format() const { return format_; }
   const PackedLayoutInfo& info() const { return packed_layout_info(format_.layout); }
-  const uint8_t* panel(size_t p) const { return data_.data() + (p - n_row_panels_) * panel_bytes_; }
+  const uint8_t* panel(size_t p) const { return panels_ + (p - n_row_panels_) * panel_bytes_; }
   // Panels [0, n_row_panels()) stay in place; the others are packed.
   size_t n_row_panels() const { return n_row_panels_; }
   RowPanel row_panel(size_t p) const {
@@ -160,8 +162,15 @@ class PackedWeight {
   size_t n_row_panels_ = 0;
   RowPanel first_rows_;
   PackedFormat format_;
-  Buffer<uint8_t> data_;
+  Buffer<uint8_t> data_;             // empty where the panels are somebody else's
+  const uint8_t* panels_ = nullptr;  // panel n_row_panels_
 };
+
+// Changes whenever panels of any layout get other bytes: whoever keeps panels keeps it beside them.
+inline constexpr uint32_t kPackingVersion = 1;
+
+// Packs up to 16 rows into one panel of packed_panel_bytes() bytes, whatever it held.
+void pack_rows(DType dtype, std::span<const EncodedRow> rows, size_t cols, std::span<uint8_t> panel);
 
 // Memory PackedWeight takes, and bytes one product with it reads.
 size_t packed_bytes(DType dtype, const EncodedRows& rows, size_t cols,
