@@ -138,10 +138,11 @@ int run(int argc, char** argv) {
   app.add_flag("--quiet", globals.quiet, "Print nothing on stderr but errors");
   app.add_flag("--verbose", globals.verbose, "Print timings and cache reuse on stderr");
   Run selected;
-  for (const auto add : {register_chat, register_generate, register_tokenizer_commands,
-                         register_dialect_commands, register_logits, register_perplexity, register_apply,
-                         register_exec, register_agent, register_trust_commands, register_bench,
-                         register_synth, register_store_commands, register_pack, register_doctor, register_serve})
+  for (const auto add :
+       {register_chat, register_generate, register_tokenizer_commands, register_dialect_commands,
+        register_logits, register_perplexity, register_apply, register_exec, register_agent,
+        register_trust_commands, register_bench, register_synth, register_store_commands, register_pack,
+        register_doctor, register_serve})
     add({app, globals, selected});
   try {
     app.parse(with_command(argc, argv));
