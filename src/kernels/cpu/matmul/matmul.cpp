@@ -123,61 +123,6 @@ std::array<UnpackedBlocks, kJointPanels> unpacked_panels(float* scratch) {
   return panels;
 }
 
-// The cache lines of a chunk of some panels, asked for a few at a time while the chunk before it is
-// multiplied: unpacking then finds them in L2. A product of many tokens reads weights in bursts, and would
-// wait for each.
-class LinesAhead {
- public:
-  // A chunk past the last column has no lines, panels past the last none of theirs.
-  LinesAhead(const PackedWeight& weight, size_t first_panel, size_t n_panels, size_t first_block)
-      : weight_(weight), first_block_(first_block), panel_(first_panel) {
-    if (first_block >= weight.n_blocks()) return;
-    end_panel_ = std::min(first_panel + n_panels, weight.n_panels());
-    n_blocks_ = std::min(kChunkBlocks, weight.n_blocks() - first_block);
-    enter_panel();
-  }
-
-  size_t n_lines() const { return end_panel_ > panel_ ? (end_panel_ - panel_) * n_runs_ * run_lines_ : 0; }
-  void ask(size_t n) {
-    for (; n > 0 && panel_ < end_panel_; --n) {
-      __builtin_prefetch(run_ + line_ * kCacheLineBytes, 0, 2);
-      if (++line_ < run_lines_) continue;
-      line_ = 0;
-      run_ += stride_;
-      if (++done_runs_ < n_runs_) continue;
-      if (++panel_ < end_panel_) enter_panel();
-    }
-  }
-
- private:
-  // A chunk is one run of bytes of a packed panel, or one of each row that stays in place.
-  void enter_panel() {
-    done_runs_ = 0;
-    if (panel_ < weight_.n_row_panels()) {
-      const RowPanel rows = weight_.row_panel(panel_);
-      n_runs_ = kPanelRows;
-      run_ = rows.codes + first_block_ * rows.code_step;
-      stride_ = rows.code_stride;
-      run_lines_ = n_blocks_ * rows.code_step / kCacheLineBytes + 1;
-      return;
-    }
-    const PackedLayoutInfo& info = weight_.info();
-    const auto bytes = [&](size_t blocks) {
-      return ceil_div<size_t>(blocks, info.group_blocks) * info.header_bytes + blocks * info.code_bytes();
-    };
-    n_runs_ = 1;
-    run_ = weight_.panel(panel_) + bytes(first_block_);
-    run_lines_ = ceil_div(bytes(n_blocks_), kCacheLineBytes);
-  }
-
-  const PackedWeight& weight_;
-  size_t first_block_, n_blocks_ = 0;
-  size_t panel_, end_panel_ = 0;
-  size_t n_runs_ = 0, done_runs_ = 0, stride_ = 0;
-  const uint8_t* run_ = nullptr;
-  size_t run_lines_ = 0, line_ = 0;
-};
-
 // Chunks of columns outermost: a chunk of the activations stays in L2 while it meets every panel of the task,
 // unpacked chunks of kJointPanels panels stay in L1 while they meet every token.
 void matmul_tiled(const QuantKernels& kernels, const MatmulTask& task, const QuantActivations& x,
@@ -195,15 +140,10 @@ void matmul_tiled(const QuantKernels& kernels, const MatmulTask& task, const Qua
       const size_t n_panels = std::min(kJointPanels, task.n_panels - p);
       for (size_t i = 0; i < n_panels; ++i)
         kernels.unpack(*task.weight, task.first_panel + p + i, first, n, panels[i]);
-      const bool last = p + kJointPanels >= task.n_panels;
-      LinesAhead ahead(*task.weight, task.first_panel + (last ? 0 : p + kJointPanels), kJointPanels,
-                       last ? first + kChunkBlocks : first);
-      const size_t lines_per_tile = ceil_div(ahead.n_lines(), ceil_div(task.n_tokens, kTokenTile));
       for (size_t t = 0; t < task.n_tokens; t += kTokenTile) {
         const size_t n_tokens = std::min(kTokenTile, task.n_tokens - t);
         const QuantArgs args = quant_args(x, granules, (task.first_token + t) / kTokenTile, first, n);
         float* sums = acc + p * stride + t * kPanelRows;
-        ahead.ask(lines_per_tile);
         if (kernels.multiply_joint != nullptr && n_panels == kJointPanels) {
           kernels.multiply_joint(panels, args, sums, stride, n_tokens);
           continue;
