@@ -121,11 +121,11 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
     if (Status fits = check_memory(info, options); !fits)
       return fail_in(path.string(), std::move(fits).error());
   }
-  const bool keeps_weights = !options.weight_cache.empty() && options.numerics != Numerics::kReference &&
-                             packed_file_bytes((*model)->multiplied_weights()) >= WeightCache::kMinBytes;
   const WeightCache cache(options.weight_cache);
+  const bool may_keep = !options.weight_cache.empty() && options.numerics != Numerics::kReference;
+  const bool worth_keeping = WeightCache::saves_time(**model);
   std::optional<PackedFile> packed;
-  if (keeps_weights) packed = cache.find(*checkpoint, **model);
+  if (may_keep) packed = cache.find(*checkpoint, **model);
 
   Result<std::shared_ptr<const Tokenizer>> tokenizer = vocabulary.get();
   if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
@@ -133,7 +133,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
   auto engine = create(std::move(*model), std::move(*tokenizer), std::move(card), options);
   engine->checkpoint_ = checkpoint;
   engine->packed_file_ = std::move(packed);
-  if (keeps_weights && !engine->packed_file_)
+  if (may_keep && worth_keeping && !engine->packed_file_)
     engine->keeper_ = std::make_unique<BackgroundKeeper>(cache, checkpoint, *engine->model_);
   return engine;
 }

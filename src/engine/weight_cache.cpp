@@ -34,6 +34,16 @@ void run_when_idle() {
 
 }  // namespace
 
+bool WeightCache::saves_time(Model& model) {
+  uint64_t bytes = 0;
+  for (const Weight* weight : model.multiplied_weights()) bytes += weight->packed_bytes();
+  return bytes >= kMinBytes;
+}
+
+bool WeightCache::is_large(Model& model) {
+  return packed_file_bytes(model.multiplied_weights()) >= kMinBytes;
+}
+
 Result<std::filesystem::path> WeightCache::file_of(const Checkpoint& checkpoint, Model& model) const {
   ATELIER_TRY(const Sha256 key, checkpoint_key(checkpoint));
   // The same checkpoint packed otherwise (--dense q8) has another size.

@@ -1,8 +1,9 @@
 // Packed weights kept between runs: one file per checkpoint, in a folder of what can be computed again.
 //
-// Packing a large model takes seconds at every start, and weights that are used where the file has them
-// (MXFP4, Q8_0) cost the processor more than packed ones. So the packed form is written once, beside the
-// first run and only in time that nothing else wants, and mapped from then on.
+// Packing a large model takes seconds at every start. So the packed form is written once, beside the first
+// run and only in time that nothing else wants, and mapped from then on. Weights that are used where the file
+// has them (MXFP4, Q8_0) take no time at the start; who asks for it (`atelier pack`) gets a file of them all
+// the same: packed weights cost the processor less, which pays where memory is fast.
 #pragma once
 
 #include <cstdint>
@@ -22,8 +23,12 @@ namespace atelier {
 
 class WeightCache {
  public:
-  // Models whose packed weights have fewer bytes are packed at every start: that takes less than 0.3 s.
+  // Fewer bytes are packed in less than 0.3 s.
   static constexpr uint64_t kMinBytes = uint64_t{256} << 20;
+  // Whether loading would pack that many; `model` is not packed yet.
+  static bool saves_time(Model& model);
+  // Whether a file of them may be kept at all.
+  static bool is_large(Model& model);
   // What all files may have together; never more than half of what they and the free disk amount to.
   static constexpr uint64_t kMaxBytes = uint64_t{128} << 30;
 

@@ -13,8 +13,8 @@ class Packed(Serving):
         super().setUp()
         # Just above the size from which packed weights are kept.
         self.model = self.home / "model.gguf"
-        self.ok("synth", "--arch", "llama", "--preset", "tiny", "--seed", "3", "--dialect", "gguf", "--format", "q8_0",
-                "--d-model", "1024", "--heads", "16", "--kv-heads", "16", "--head-dim", "64", "--ffn", "4096", "--layers", "17",
+        self.ok("synth", "--arch", "llama", "--preset", "tiny", "--seed", "3", "--dialect", "gguf", "--format", "q4_1",
+                "--d-model", "1024", "--heads", "16", "--kv-heads", "16", "--head-dim", "64", "--ffn", "4096", "--layers", "27",
                 "--out", self.model)
         self.folder = self.home / ".cache" / "atelier" / "packed"
 
@@ -61,6 +61,18 @@ class Packed(Serving):
         for file in self.files():
             file.unlink()
         self.assertEqual(self.posted(again, "/v1/completions", PROMPT).json()["choices"][0]["text"], answer)
+
+    def test_weights_used_in_place_are_packed_on_request_only(self):
+        self.model.unlink()
+        self.ok("synth", "--arch", "gpt-oss", "--preset", "tiny", "--seed", "3", "--dialect", "gguf", "--d-model", "1024",
+                "--ffn", "2048", "--experts", "32", "--layers", "4", "--out", self.model)
+        process = self.serve("-m", self.model, starter=False)
+        self.posted(process, "/v1/completions", PROMPT)
+        self.assertEqual((process.stop(), self.files()), (0, []))
+        self.assertTrue(self.packed()["used"])
+        kept, said = self.answer()
+        self.assertIn("packed weights: " + str(self.files()[0]), said)
+        self.assertEqual(kept, self.answer("--no-pack-cache")[0])
 
     def test_neither_read_nor_written_where_not_wanted(self):
         process = start("generate", "-m", self.model, "--no-pack-cache", "--max-tokens", "60", "Once", home=self.home,
