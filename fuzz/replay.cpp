@@ -29,6 +29,7 @@ int main(int argc, char** argv) {
     LLVMFuzzerTestOneInput(bytes.get(), content->size());
     ++n;
   }
-  std::printf("%zu inputs\n", n);
+  std::printf("figure  fuzz corpus %s: %zu inputs replayed\n",
+              std::filesystem::path(argv[1]).filename().c_str(), n);
   return error || n == 0 ? 1 : 0;
 }

@@ -3,6 +3,7 @@
 #
 #   tools/packages.sh build        what ./atelier needs
 #   tools/packages.sh build test   what ./test.sh needs
+#   tools/packages.sh build test fuzz  what ./test.sh fuzz needs
 #
 # On Debian and Ubuntu it installs what is missing, as root or through sudo; elsewhere, or where it may not, it
 # names what is missing and fails. Prints nothing when everything is there.

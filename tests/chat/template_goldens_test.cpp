@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "chat/template/template.h"
+#include "tests/figure.h"
 
 namespace atelier::chat {
 namespace {
@@ -103,8 +104,9 @@ Tally check_folder(const fs::path& folder) {
   Tally tally;
   for (const auto& item : fs::directory_iterator(folder / "templates"))
     check_template(folder, item.path().stem().string(), conversations, tally);
-  fmt::print("{} templates x {} conversations: {} identical, {} refused as they should be, {} wrong\n",
-             tally.n_templates, conversations.size(), tally.n_rendered, tally.n_refused, tally.n_wrong);
+  testing::print_figure(
+      "chat templates: {} x {} conversations: {} identical, {} refused as they should be, {} wrong",
+      tally.n_templates, conversations.size(), tally.n_rendered, tally.n_refused, tally.n_wrong);
   return tally;
 }
 

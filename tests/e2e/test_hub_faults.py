@@ -84,8 +84,8 @@ class Faults(HubTest):
             self.assertEqual(self.files("tiny"), self.files_there, when)
             self.nothing_unfinished()
             self.ok("rm", "tiny", starter=False)
-        print(f"      {len(names)} calls; {survived + failed + killed} faults: {survived} survived, {failed} reported, "
-              f"{killed} deaths", flush=True)
+        print(f"figure  pull, {len(names)} system calls, {survived + failed + killed} faults: {survived} survived, "
+              f"{failed} reported, {killed} deaths, 0 damage", flush=True)
         self.assertGreater(failed, 10)
         self.assertGreater(killed, 5)
 

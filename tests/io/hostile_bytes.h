@@ -5,9 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <cstdio>
 #include <cstring>
 #include <functional>
 #include <memory>
@@ -18,6 +18,8 @@
 
 #include "base/result.h"
 #include "io/gguf.h"
+#include "tests/figure.h"
+#include "tests/io/allocation_meter.h"
 
 namespace atelier::testing {
 
@@ -103,9 +105,32 @@ inline std::array<uint64_t, 12> boundary_values(uint64_t now) {
 }
 
 // What a sweep has tried, for whoever runs the test program.
-inline void print_sweep(const char* what, size_t tried, size_t refused) {
-  std::printf("%s: %zu files tried, %zu refused\n", what, tried, refused);
+inline void print_sweep(std::string_view what, size_t tried, size_t refused) {
+  print_figure("hostile files, {}: {} tried, {} refused with a typed error, {} read", what, tried, refused,
+               tried - refused);
 }
+
+// What refusing a file of `file_bytes` may cost: four times its size and 16 MiB. The time is printed, never
+// judged.
+class RefusalCost {
+ public:
+  explicit RefusalCost(size_t file_bytes) : file_bytes_(file_bytes) {}
+  // Called once the file has been refused.
+  void expect_bounded(std::string_view what) const {
+    const size_t peak = meter_.peak_bytes();
+    const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - began_;
+    EXPECT_LE(peak, 4 * file_bytes_ + (16u << 20)) << what;
+    print_figure("refusing {}, {:.1f} MB: {:.2f} x its size in memory, {:.2f} ms per 64 KiB", what,
+                 static_cast<double>(file_bytes_) / 1e6,
+                 static_cast<double>(peak) / static_cast<double>(file_bytes_),
+                 took.count() * 65536 / static_cast<double>(file_bytes_));
+  }
+
+ private:
+  size_t file_bytes_;
+  AllocationMeter meter_;
+  std::chrono::steady_clock::time_point began_ = std::chrono::steady_clock::now();
+};
 
 // The error is one of those a file may cause, and says something.
 inline void expect_typed(const Error& error) {

@@ -3,7 +3,6 @@
 #include <gtest/gtest.h>
 
 #include "base/file.h"
-#include "tests/io/allocation_meter.h"
 #include "tests/io/hostile_bytes.h"
 
 namespace atelier::testing {
@@ -18,9 +17,9 @@ std::string with_length(std::string_view header, std::string_view data) {
 const std::string kHeader =
     R"({"__metadata__":{"format":"pt"},"a.w":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},)"
     R"("b":{"dtype":"U8","shape":[3],"data_offsets":[24,27]},"s":{"data_offsets":[27,29],"shape":[],"dtype":"F16"}} )";
-std::string valid_file() { return with_length(kHeader, std::string(29, 'x')); }
+std::string valid_safetensors() { return with_length(kHeader, std::string(29, 'x')); }
 
-bool parses(std::string_view content) {
+bool parses_safetensors(std::string_view content) {
   const ExactBytes bytes(content);
   const Result<SafetensorsFile> file = SafetensorsFile::parse(bytes.span(), "f");
   if (!file) {
@@ -36,7 +35,7 @@ bool parses(std::string_view content) {
   return total < SIZE_MAX;
 }
 
-void expect_refused(std::string_view content, ErrorCode code, std::string_view part_of_message) {
+void expect_safetensors_refused(std::string_view content, ErrorCode code, std::string_view part_of_message) {
   const ExactBytes bytes(content);
   const Result<SafetensorsFile> file = SafetensorsFile::parse(bytes.span(), "f");
   ASSERT_FALSE(file) << part_of_message;
@@ -78,20 +77,24 @@ TEST(Safetensors, EscapedNamesAreUnescaped) {
 }
 
 TEST(SafetensorsHostile, TheValidFileIsValid) {
-  EXPECT_TRUE(parses(valid_file()));
-  EXPECT_TRUE(parses(with_length("{}", "")));
-  EXPECT_TRUE(parses(one(R"("dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0])", 0)));
+  EXPECT_TRUE(parses_safetensors(valid_safetensors()));
+  EXPECT_TRUE(parses_safetensors(with_length("{}", "")));
+  EXPECT_TRUE(
+      parses_safetensors(one(R"("dtype":"F32","shape":[0,18446744073709551615],"data_offsets":[0,0])", 0)));
 }
 
 TEST(SafetensorsHostile, EveryStrictPrefixIsRefused) {
-  const std::string content = valid_file();
+  const std::string content = valid_safetensors();
+  size_t refused = 0;
   for (size_t length = 0; length < content.size(); ++length)
-    EXPECT_FALSE(parses(std::string_view(content).substr(0, length))) << length;
-  EXPECT_FALSE(parses(content + "x"));
+    refused += !parses_safetensors(std::string_view(content).substr(0, length));
+  EXPECT_EQ(refused, content.size());
+  print_sweep("safetensors, strict prefixes", content.size(), refused);
+  EXPECT_FALSE(parses_safetensors(content + "x"));
 }
 
 TEST(SafetensorsHostile, EveryHeaderByteTimesEightBitsAndEveryValue) {
-  const std::string content = valid_file();
+  const std::string content = valid_safetensors();
   size_t tried = 0, accepted = 0;
   for (size_t at = 0; at < content.size(); ++at)
     for (int value = 0; value < 256; ++value) {
@@ -99,21 +102,27 @@ TEST(SafetensorsHostile, EveryHeaderByteTimesEightBitsAndEveryValue) {
       ++tried;
       std::string mutated = content;
       mutated[at] = static_cast<char>(value);
-      accepted += parses(mutated);
+      accepted += parses_safetensors(mutated);
     }
   EXPECT_GT(accepted, 500u);  // letters of names and of the metadata may change
   print_sweep("safetensors, bytes", tried, tried - accepted);
 }
 
 TEST(SafetensorsHostile, EveryNumberTimesBoundaryValues) {
-  const std::string content = valid_file();
+  const std::string content = valid_safetensors();
   for (const uint64_t length : boundary_values(kHeader.size())) {
     std::string mutated = content;
     std::memcpy(mutated.data(), &length, 8);
-    EXPECT_EQ(parses(mutated), length == kHeader.size()) << length;
+    EXPECT_EQ(parses_safetensors(mutated), length == kHeader.size()) << length;
   }
   const char* const digits = "0123456789";
-  size_t numbers = 0;
+  size_t numbers = 0, tried = 0, refused = 0;
+  const auto try_header = [&](const std::string& header) {
+    ++tried;
+    const bool is_refused = !parses_safetensors(with_length(header, std::string(29, 'x')));
+    EXPECT_TRUE(is_refused) << header;
+    refused += is_refused;
+  };
   for (size_t at = kHeader.find(R"("shape")"); at < kHeader.size(); ++at) {
     at = kHeader.find_first_of(digits, at);
     if (at == std::string::npos) break;
@@ -124,27 +133,28 @@ TEST(SafetensorsHostile, EveryNumberTimesBoundaryValues) {
     for (const uint64_t value : boundary_values(now)) {
       if (!is_number || value == now) continue;
       const std::string mutated = kHeader.substr(0, at) + std::to_string(value) + kHeader.substr(end);
-      EXPECT_FALSE(parses(with_length(mutated, std::string(29, 'x')))) << mutated;
+      try_header(mutated);
     }
     for (const char* text :
          {"-1", "1.5", "1e3", "18446744073709551616", "null", "\"1\"", "[]", "{}", "true", ""}) {
       if (!is_number) continue;
       const std::string mutated = kHeader.substr(0, at) + text + kHeader.substr(end);
-      EXPECT_FALSE(parses(with_length(mutated, std::string(29, 'x')))) << mutated;
+      try_header(mutated);
     }
     at = end;
   }
   EXPECT_EQ(numbers, 9u);
+  print_sweep("safetensors, numbers", tried, refused);
 }
 
 TEST(SafetensorsHostile, LengthsThatLie) {
   for (const uint64_t length : {uint64_t{1} << 32, uint64_t{1} << 63, UINT64_MAX - 7, UINT64_MAX}) {
-    std::string content = valid_file();
+    std::string content = valid_safetensors();
     std::memcpy(content.data(), &length, 8);
-    expect_refused(content, ErrorCode::kCorrupt, "bytes left");
+    expect_safetensors_refused(content, ErrorCode::kCorrupt, "bytes left");
   }
   const std::string big(kMaxSafetensorsHeaderBytes + 1, ' ');
-  expect_refused(with_length(big, ""), ErrorCode::kLimit, "at most 16777216");
+  expect_safetensors_refused(with_length(big, ""), ErrorCode::kLimit, "at most 16777216");
 }
 
 TEST(SafetensorsHostile, OffsetsThatOverlapLeaveGapsRunBackwardsOrOut) {
@@ -154,58 +164,65 @@ TEST(SafetensorsHostile, OffsetsThatOverlapLeaveGapsRunBackwardsOrOut) {
                                    first, second),
                        std::string(8, 'x'));
   };
-  EXPECT_TRUE(parses(two("0,4", "4,8")));
-  EXPECT_TRUE(parses(two("4,8", "0,4")));
-  expect_refused(two("0,4", "0,4"), ErrorCode::kCorrupt, "a gap or an overlap");
-  expect_refused(two("0,4", "2,6"), ErrorCode::kCorrupt, "a gap or an overlap");
-  expect_refused(two("0,4", "5,9"), ErrorCode::kCorrupt, "within 8 bytes");
-  expect_refused(two("4,0", "4,8"), ErrorCode::kCorrupt, "data_offsets within");
-  expect_refused(two("0,18446744073709551615", "4,8"), ErrorCode::kCorrupt, "data_offsets within");
-  expect_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[2,6])", 6), ErrorCode::kCorrupt, "a gap");
-  expect_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])", 6), ErrorCode::kCorrupt,
-                 "expected 4 bytes of tensor data, found 6");
-  expect_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0,4,5])", 4), ErrorCode::kCorrupt,
-                 "two data_offsets");
-  expect_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0])", 4), ErrorCode::kCorrupt,
-                 "two data_offsets");
+  EXPECT_TRUE(parses_safetensors(two("0,4", "4,8")));
+  EXPECT_TRUE(parses_safetensors(two("4,8", "0,4")));
+  expect_safetensors_refused(two("0,4", "0,4"), ErrorCode::kCorrupt, "a gap or an overlap");
+  expect_safetensors_refused(two("0,4", "2,6"), ErrorCode::kCorrupt, "a gap or an overlap");
+  expect_safetensors_refused(two("0,4", "5,9"), ErrorCode::kCorrupt, "within 8 bytes");
+  expect_safetensors_refused(two("4,0", "4,8"), ErrorCode::kCorrupt, "data_offsets within");
+  expect_safetensors_refused(two("0,18446744073709551615", "4,8"), ErrorCode::kCorrupt,
+                             "data_offsets within");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[2,6])", 6), ErrorCode::kCorrupt,
+                             "a gap");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0,4])", 6), ErrorCode::kCorrupt,
+                             "expected 4 bytes of tensor data, found 6");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0,4,5])", 4),
+                             ErrorCode::kCorrupt, "two data_offsets");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[4],"data_offsets":[0])", 4), ErrorCode::kCorrupt,
+                             "two data_offsets");
 }
 
 TEST(SafetensorsHostile, ShapesThatWrapOrDisagree) {
-  expect_refused(one(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])", 0),
-                 ErrorCode::kCorrupt, "2^64 or more");
-  expect_refused(one(R"("dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0])", 0),
-                 ErrorCode::kCorrupt, "2^64 or more");
-  expect_refused(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])", 4), ErrorCode::kCorrupt,
-                 "expected data_offsets that span the 8 bytes of F32 [2], found 4");
-  expect_refused(one(R"("dtype":"U8","shape":[1,1,1,1,1,1],"data_offsets":[0,1])", 1),
-                 ErrorCode::kUnsupported, "at most 5 dimensions");
+  expect_safetensors_refused(one(R"("dtype":"F32","shape":[4294967296,4294967296],"data_offsets":[0,0])", 0),
+                             ErrorCode::kCorrupt, "2^64 or more");
+  expect_safetensors_refused(one(R"("dtype":"F32","shape":[4611686018427387904],"data_offsets":[0,0])", 0),
+                             ErrorCode::kCorrupt, "2^64 or more");
+  expect_safetensors_refused(one(R"("dtype":"F32","shape":[2],"data_offsets":[0,4])", 4), ErrorCode::kCorrupt,
+                             "expected data_offsets that span the 8 bytes of F32 [2], found 4");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[1,1,1,1,1,1],"data_offsets":[0,1])", 1),
+                             ErrorCode::kUnsupported, "at most 5 dimensions");
 }
 
 TEST(SafetensorsHostile, FieldsThatAreMissingDoubleUnknownOrOfAnotherKind) {
-  expect_refused(one(R"("shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kCorrupt, "found less");
-  expect_refused(one(R"("dtype":"U8","data_offsets":[0,1])", 1), ErrorCode::kCorrupt, "found less");
-  expect_refused(one(R"("dtype":"U8","shape":[1])", 1), ErrorCode::kCorrupt, "found less");
-  expect_refused(one(R"("dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kCorrupt,
-                 "once each");
-  expect_refused(one(R"("dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1)", 1), ErrorCode::kCorrupt,
-                 "found \"x\"");
-  expect_refused(one(R"("dtype":"C128","shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kUnsupported,
-                 "C128");
-  expect_refused(one(R"("dtype":7,"shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kCorrupt, "JSON");
-  expect_refused(one(R"("dtype":"U8","shape":7,"data_offsets":[0,1])", 1), ErrorCode::kCorrupt, "JSON");
-  expect_refused(one(R"("dtype":"U8","shape":[1],"data_offsets":"0,1")", 1), ErrorCode::kCorrupt, "JSON");
-  expect_refused(with_length(R"({"__metadata__":{"a":1}})", ""), ErrorCode::kCorrupt, "JSON");
-  expect_refused(with_length(R"({"t":[1]})", ""), ErrorCode::kCorrupt, "JSON");
+  expect_safetensors_refused(one(R"("shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kCorrupt,
+                             "found less");
+  expect_safetensors_refused(one(R"("dtype":"U8","data_offsets":[0,1])", 1), ErrorCode::kCorrupt,
+                             "found less");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[1])", 1), ErrorCode::kCorrupt, "found less");
+  expect_safetensors_refused(one(R"("dtype":"U8","dtype":"U8","shape":[1],"data_offsets":[0,1])", 1),
+                             ErrorCode::kCorrupt, "once each");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[1],"data_offsets":[0,1],"x":1)", 1),
+                             ErrorCode::kCorrupt, "found \"x\"");
+  expect_safetensors_refused(one(R"("dtype":"C128","shape":[1],"data_offsets":[0,1])", 1),
+                             ErrorCode::kUnsupported, "C128");
+  expect_safetensors_refused(one(R"("dtype":7,"shape":[1],"data_offsets":[0,1])", 1), ErrorCode::kCorrupt,
+                             "JSON");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":7,"data_offsets":[0,1])", 1), ErrorCode::kCorrupt,
+                             "JSON");
+  expect_safetensors_refused(one(R"("dtype":"U8","shape":[1],"data_offsets":"0,1")", 1), ErrorCode::kCorrupt,
+                             "JSON");
+  expect_safetensors_refused(with_length(R"({"__metadata__":{"a":1}})", ""), ErrorCode::kCorrupt, "JSON");
+  expect_safetensors_refused(with_length(R"({"t":[1]})", ""), ErrorCode::kCorrupt, "JSON");
 }
 
 TEST(SafetensorsHostile, HeadersThatAreNotOneObject) {
   for (const char* header : {"", " ", "[]", "7", "null", "\"x\"", "{", "}", "{}{}", "{} x", "{\"a\"}",
                              "{\"a\":}", "{,}", "\xff{}", "{\"\xff\":1}"})
-    EXPECT_FALSE(parses(with_length(header, ""))) << header;
-  expect_refused(with_length(std::string(100'000, '['), ""), ErrorCode::kCorrupt, "expected");
+    EXPECT_FALSE(parses_safetensors(with_length(header, ""))) << header;
+  expect_safetensors_refused(with_length(std::string(100'000, '['), ""), ErrorCode::kCorrupt, "expected");
   std::string nested;
   for (int i = 0; i < 100'000; ++i) nested += "{\"a\":";
-  expect_refused(with_length(nested, ""), ErrorCode::kCorrupt, "expected");
+  expect_safetensors_refused(with_length(nested, ""), ErrorCode::kCorrupt, "expected");
 }
 
 TEST(SafetensorsHostile, NamesThatAreDoubleEmptyOrUnprintable) {
@@ -215,12 +232,12 @@ TEST(SafetensorsHostile, NamesThatAreDoubleEmptyOrUnprintable) {
                                    a, b),
                        std::string(8, 'x'));
   };
-  expect_refused(two("t", "t"), ErrorCode::kCorrupt, "found two");
-  expect_refused(two("t", "\\u0074"), ErrorCode::kCorrupt, "found two");
-  expect_refused(two("", "t"), ErrorCode::kCorrupt, "printable");
-  expect_refused(two("a", "\\u001b[2J"), ErrorCode::kCorrupt, "printable");
-  expect_refused(two("a", "\\u0000"), ErrorCode::kCorrupt, "printable");
-  expect_refused(two("__metadata__", "t"), ErrorCode::kCorrupt, "JSON");
+  expect_safetensors_refused(two("t", "t"), ErrorCode::kCorrupt, "found two");
+  expect_safetensors_refused(two("t", "\\u0074"), ErrorCode::kCorrupt, "found two");
+  expect_safetensors_refused(two("", "t"), ErrorCode::kCorrupt, "printable");
+  expect_safetensors_refused(two("a", "\\u001b[2J"), ErrorCode::kCorrupt, "printable");
+  expect_safetensors_refused(two("a", "\\u0000"), ErrorCode::kCorrupt, "printable");
+  expect_safetensors_refused(two("__metadata__", "t"), ErrorCode::kCorrupt, "JSON");
 }
 
 TEST(SafetensorsHostile, RefusingTakesAtMostFourTimesTheFileAndSixteenMebibytes) {
@@ -238,13 +255,15 @@ TEST(SafetensorsHostile, RefusingTakesAtMostFourTimesTheFileAndSixteenMebibytes)
     return text;
   }();
   const std::string quotes = "{" + std::string(16'000'000, '"');
-  for (const std::string& header : {dense, pairs, commas, brackets, quotes}) {
+  for (const auto& [header, what] :
+       {std::pair(dense, "tensors"), std::pair(pairs, "metadata"), std::pair(commas, "commas"),
+        std::pair(brackets, "brackets"), std::pair(quotes, "quotes")}) {
     const ExactBytes exact(with_length(header, "x"));
-    const AllocationMeter meter;
+    const RefusalCost cost(header.size());
     const Result<SafetensorsFile> file = SafetensorsFile::parse(exact.span(), "f");
     ASSERT_FALSE(file);
     expect_typed(file.error());
-    EXPECT_LE(meter.peak_bytes(), 4 * header.size() + (16u << 20)) << header.substr(0, 40);
+    cost.expect_bounded(fmt::format("a safetensors header of {}", what));
   }
 }
 

@@ -1,13 +1,13 @@
 // Configurations that make no sense: every one an error that names the field, never a crash.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "models/config_reader.h"
 #include "models/registry.h"
+#include "tests/figure.h"
 #include "tests/models/model_runner.h"
 
 namespace atelier {
@@ -83,7 +83,9 @@ TEST_P(ConfigTest, EveryFieldMayBeAnything) {
     load(config);
   }
   EXPECT_GT(n_errors, n_loaded / 4);
-  std::printf("%s: %zu configurations, %zu refused\n", GetParam(), n_errors + n_loaded, n_errors);
+  testing::print_figure(
+      "hostile files, {}, every field of the configuration: {} tried, {} refused with a typed error, {} load",
+      GetParam(), n_errors + n_loaded, n_errors, n_loaded);
 }
 
 TEST_P(ConfigTest, RequiredSizesAreChecked) {

@@ -4,13 +4,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <filesystem>
 #include <fstream>
 #include <map>
 
 #include "base/file.h"
 #include "io/gguf.h"
+#include "tests/figure.h"
 #include "tests/io/hostile_bytes.h"
 #include "tests/models/model_runner.h"
 #include "text/tokenizer.h"
@@ -163,7 +163,8 @@ TEST_P(MetadataTest, EveryKeyTimesEveryTypeIsAModelOrATypedError) {
     parts.metadata[key] = value;
   }
   EXPECT_GT(refused, tried / 3);
-  std::printf("%s: %zu files, %zu refused\n", GetParam(), tried, refused);
+  print_figure("hostile files, {}, every key x every type: {} tried, {} refused with a typed error, {} load",
+               GetParam(), tried, refused, tried - refused);
 }
 
 INSTANTIATE_TEST_SUITE_P(Models, MetadataTest,

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "models/model.h"
+#include "tests/figure.h"
 #include "tests/models/model_runner.h"
 
 namespace atelier {
@@ -40,7 +41,8 @@ TEST_P(GoldenTest, ReferencePathEqualsTheReference) {
   ASSERT_FALSE(logits.values.empty());
   const double difference =
       testing::max_difference(testing::rows_at(logits, golden.positions), golden.logits);
-  RecordProperty("max_difference_in_sigma", std::to_string(difference));
+  testing::print_figure("model {}, reference path: largest difference {:.1e} of the logits' deviation",
+                        GetParam(), difference);
   EXPECT_LE(difference, 1e-4);
 }
 
@@ -55,7 +57,8 @@ TEST_P(GoldenTest, FastPathIsWithinItsDivergence) {
   const Matrix logits = run(golden, {.numerics = Numerics::kFast, .n_threads = 2});
   ASSERT_FALSE(logits.values.empty());
   const Agreement agreement = testing::compare(testing::rows_at(logits, golden.positions), golden.logits);
-  RecordProperty("mean_kl", std::to_string(agreement.mean_kl));
+  testing::print_figure("model {}, fast path: mean KL {:.1e}, {:.1f} % the same first choice", GetParam(),
+                        agreement.mean_kl, 100 * agreement.top1);
   EXPECT_LE(agreement.mean_kl, is_float_case(GetParam()) ? 1e-4 : 3e-3);
   EXPECT_GE(agreement.top1, 0.9);
 }
@@ -120,8 +123,8 @@ TEST(GptOss, LatePositionsAreAsGoodAsEarlyOnes) {
       return testing::compare(testing::rows_at(fast, positions), testing::rows_at(reference, positions));
     };
     const Agreement early = between(0, 100), late = between(300, 400), all = between(0, 400);
-    RecordProperty(name, fmt::format("kl {:.2e} (0-100 {:.2e}, 300-400 {:.2e}), top-1 {:.4f}", all.mean_kl,
-                                     early.mean_kl, late.mean_kl, all.top1));
+    testing::print_figure("model {}, fast path by position: mean KL {:.1e} (0-100 {:.1e}, 300-400 {:.1e})",
+                          name, all.mean_kl, early.mean_kl, late.mean_kl);
     EXPECT_LE(all.mean_kl, 3e-3) << name;
     EXPECT_GE(all.top1, 0.97) << name;
     EXPECT_LE(late.mean_kl, 3e-3) << name;

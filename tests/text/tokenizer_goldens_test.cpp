@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "tests/figure.h"
 #include "text/tokenizer.h"
 
 namespace atelier {
@@ -95,8 +96,9 @@ void compare_folder(const std::filesystem::path& folder) {
     const Comparison result = compare_file(file);
     EXPECT_EQ(result.different, 0u) << file << "\n  " << result.first_difference;
     EXPECT_GT(result.strings, 0u);
-    fmt::print("{}: {} of {} strings identical, {} tokens\n", file.filename().string(),
-               result.strings - result.different, result.strings, result.tokens);
+    testing::print_figure("tokenizer {}: {} of {} strings identical, {} tokens",
+                          file.filename().stem().stem().string(), result.strings - result.different,
+                          result.strings, result.tokens);
   }
 }
 

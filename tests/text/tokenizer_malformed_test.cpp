@@ -1,13 +1,13 @@
 // tokenizer.json files that are wrong: each is refused with an error that says what is wrong.
 #include <gtest/gtest.h>
 
-#include <cstdio>
 #include <functional>
 #include <string>
 #include <vector>
 
 #include "base/file.h"
 #include "small_tokenizer.h"
+#include "tests/figure.h"
 #include "text/tokenizer_files.h"
 
 namespace atelier {
@@ -168,6 +168,7 @@ TEST(MalformedTokenizer, EveryStrictPrefixIsRefused) {
   for (size_t n = 0; n < text.size(); ++n)
     ASSERT_FALSE(parse_tokenizer_json(std::string_view(text).substr(0, n), {})) << n << " of " << text.size();
   EXPECT_TRUE(parse_tokenizer_json(text, {}));
+  testing::print_figure("hostile files, tokenizer.json, strict prefixes: {} tried, all refused", text.size());
 }
 
 // Whatever becomes of a byte, the file loads or is refused, and what loads works.
@@ -186,7 +187,8 @@ TEST(MalformedTokenizer, EveryByteChanged) {
     }
   }
   EXPECT_GT(refused, text.size());
-  std::printf("tokenizer.json, bytes: %zu files tried, %zu refused\n", 8 * text.size(), refused);
+  testing::print_figure("hostile files, tokenizer.json, bytes: {} tried, {} refused, {} read and used",
+                        8 * text.size(), refused, 8 * text.size() - refused);
 }
 
 TEST(MalformedTokenizer, FilesThatAreNone) {
