@@ -1,6 +1,6 @@
 # Most of what compiling these folders costs is the headers of the JSON, command line and network libraries: several
-# files of theirs are compiled as one, which divides a full build's time by three. Names in unnamed namespaces are
-# therefore unique within a folder. OFF compiles file by file.
+# files of theirs are compiled as one, which divides a full build's time by three; so are those of every test program.
+# Names in unnamed namespaces are therefore unique within a folder. OFF compiles file by file.
 option(ATELIER_UNITY "Compile the files of a folder several at once" ON)
 
 # atelier_library(NAME [UNITE N] LINK ...): everything below src/NAME becomes the static library atelier_NAME;
@@ -44,6 +44,14 @@ function(atelier_tests name)
   add_executable(test_${name} ${sources})
   target_include_directories(test_${name} PRIVATE ${CMAKE_SOURCE_DIR}/src ${CMAKE_SOURCE_DIR})
   target_link_libraries(test_${name} PRIVATE atelier_${name} atelier_options GTest::gtest_main)
+  if(ATELIER_UNITY)
+    set_target_properties(test_${name} PROPERTIES UNITY_BUILD ON UNITY_BUILD_BATCH_SIZE 5)
+  endif()
+  # Under sanitizers half of the build is tests' own code, which costs least unoptimised and loses no check. Not where
+  # tests compute: what they compare with would take minutes.
+  if(ATELIER_SANITIZE AND NOT name MATCHES "^(kernels|ops)$")
+    target_compile_options(test_${name} PRIVATE -O0)
+  endif()
   # GoogleTest's macros are statements; GCC sees the `else` inside them.
   target_compile_options(test_${name} PRIVATE $<$<CXX_COMPILER_ID:GNU>:-Wno-dangling-else>)
   target_compile_definitions(test_${name} PRIVATE ATELIER_TEST_DATA="${CMAKE_SOURCE_DIR}/tests/data")

@@ -4,13 +4,14 @@
 
 #include <fstream>
 #include <iostream>
-#include <nlohmann/json.hpp>
 #include <string>
+
+#include "chat/json_text.h"
 
 namespace atelier::agent {
 namespace {
 
-using Json = nlohmann::json;
+using chat::Json;
 
 void say(const Json& message) { std::cout << message.dump() << "\n" << std::flush; }
 void answer(const Json& request, const Json& result) {

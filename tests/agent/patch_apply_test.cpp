@@ -11,7 +11,7 @@ namespace {
 
 using Tree = std::map<std::string, std::string>;
 
-class PatchApply : public testing::TestWithParam<Resolver> {
+class PatchApply : public ::testing::TestWithParam<Resolver> {
  protected:
   Workspace workspace() {
     auto opened = Workspace::open(folder_.path());
@@ -181,7 +181,7 @@ TEST_P(PatchApply, LargeFilesAreRefused) {
   expect_refused("*** Delete File: big\n", {"big: expected at most"});
 }
 
-INSTANTIATE_TEST_SUITE_P(Resolvers, PatchApply, testing::Values(Resolver::kKernel, Resolver::kWalk),
+INSTANTIATE_TEST_SUITE_P(Resolvers, PatchApply, ::testing::Values(Resolver::kKernel, Resolver::kWalk),
                          [](const auto& info) {
                            return info.param == Resolver::kKernel ? "kernel" : "walk";
                          });

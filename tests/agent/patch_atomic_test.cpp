@@ -82,7 +82,7 @@ void write_files(const ScratchFolder& folder) {
   folder.write("bystander", "x\n");
 }
 
-class PatchAtomic : public testing::TestWithParam<bool> {
+class PatchAtomic : public ::testing::TestWithParam<bool> {
  protected:
   void SetUp() override {
     ops_.old_file_system = GetParam();
@@ -253,7 +253,7 @@ TEST_P(PatchAtomic, ShortWritesAndInterruptsAreNoErrors) {
   EXPECT_EQ(folder_.tree(), new_tree_);
 }
 
-INSTANTIATE_TEST_SUITE_P(FileSystems, PatchAtomic, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(FileSystems, PatchAtomic, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "without_exchange" : "with_exchange"; });
 
 class Interrupted : public PatchAtomic {};
@@ -298,7 +298,7 @@ TEST_P(Interrupted, NobodysLaterWorkIsOverwritten) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(FileSystems, Interrupted, testing::Bool(),
+INSTANTIATE_TEST_SUITE_P(FileSystems, Interrupted, ::testing::Bool(),
                          [](const auto& info) { return info.param ? "without_exchange" : "with_exchange"; });
 
 // What must be on disk before what, for a machine that loses power: tracked by who was written and synced.

@@ -171,7 +171,7 @@ int git_apply(const ScratchFolder& folder, const std::string& patch) {
   return status;
 }
 
-class PatchAgainstGit : public testing::TestWithParam<std::tuple<const char*, bool>> {};
+class PatchAgainstGit : public ::testing::TestWithParam<std::tuple<const char*, bool>> {};
 
 TEST_P(PatchAgainstGit, GiveTheSameFiles) {
   const auto [newline, last] = GetParam();
@@ -209,7 +209,7 @@ TEST_P(PatchAgainstGit, GiveTheSameFiles) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Files, PatchAgainstGit,
-                         testing::Combine(testing::Values("\n", "\r\n"), testing::Bool()),
+                         ::testing::Combine(::testing::Values("\n", "\r\n"), ::testing::Bool()),
                          [](const auto& info) {
                            return std::string(std::get<0>(info.param)[0] == '\r' ? "crlf" : "lf") +
                                   (std::get<1>(info.param) ? "" : "_no_newline_at_end");

@@ -7,7 +7,7 @@
 namespace atelier::agent {
 namespace {
 
-const std::string kPatch = "*** Begin Patch\n*** Add File: a\n+it's \"$x\" `y` \\n\n*** End Patch";
+const std::string kBarePatch = "*** Begin Patch\n*** Add File: a\n+it's \"$x\" `y` \\n\n*** End Patch";
 
 // What the patch inside says, after all wrappers.
 void expect_patch(const Result<PatchText>& text, const std::string& workdir = {}) {
@@ -38,29 +38,29 @@ std::string json_string(const std::string& text) {
 }
 
 TEST(PatchUnwrap, TheToolsArgument) {
-  expect_patch(unwrap_patch(kPatch));
-  expect_patch(unwrap_patch("\n \n" + kPatch + "\n\n"));
-  expect_patch(unwrap_patch("\xef\xbb\xbf" + kPatch + "\n"));
-  expect_patch(unwrap_patch("<<'EOF'\n" + kPatch + "\nEOF\n"));
-  expect_patch(unwrap_patch("<<EOF\n" + kPatch + "\nEOF"));
-  expect_patch(unwrap_patch("<<\"PATCH\"\n" + kPatch + "\nPATCH\n"));
-  expect_patch(unwrap_patch("apply_patch <<'EOF'\n" + kPatch + "\nEOF\n"));
-  expect_patch(unwrap_patch("apply_patch << 'EOF'\n" + kPatch + "\nEOF\n"));
-  expect_patch(unwrap_patch("apply_patch <<'EOF'\n" + kPatch + "\n"));  // the delimiter forgotten
-  expect_patch(unwrap_patch("cd sub/dir && apply_patch <<'EOF'\n" + kPatch + "\nEOF\n"), "sub/dir");
-  expect_patch(unwrap_patch("```diff\n" + kPatch + "\n```\n"));
-  expect_patch(unwrap_patch("```\n" + kPatch + "\n```"));
+  expect_patch(unwrap_patch(kBarePatch));
+  expect_patch(unwrap_patch("\n \n" + kBarePatch + "\n\n"));
+  expect_patch(unwrap_patch("\xef\xbb\xbf" + kBarePatch + "\n"));
+  expect_patch(unwrap_patch("<<'EOF'\n" + kBarePatch + "\nEOF\n"));
+  expect_patch(unwrap_patch("<<EOF\n" + kBarePatch + "\nEOF"));
+  expect_patch(unwrap_patch("<<\"PATCH\"\n" + kBarePatch + "\nPATCH\n"));
+  expect_patch(unwrap_patch("apply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n"));
+  expect_patch(unwrap_patch("apply_patch << 'EOF'\n" + kBarePatch + "\nEOF\n"));
+  expect_patch(unwrap_patch("apply_patch <<'EOF'\n" + kBarePatch + "\n"));  // the delimiter forgotten
+  expect_patch(unwrap_patch("cd sub/dir && apply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n"), "sub/dir");
+  expect_patch(unwrap_patch("```diff\n" + kBarePatch + "\n```\n"));
+  expect_patch(unwrap_patch("```\n" + kBarePatch + "\n```"));
 }
 
 TEST(PatchUnwrap, Json) {
-  const std::string text = json_string(kPatch);
+  const std::string text = json_string(kBarePatch);
   expect_patch(unwrap_patch(text));
   expect_patch(unwrap_patch("{\"patch\": " + text + "}"));
   expect_patch(unwrap_patch("{\"input\": " + text + "}\n"));
   expect_patch(unwrap_patch("[\"apply_patch\", " + text + "]"));
   expect_patch(unwrap_patch("{\"cmd\": [\"apply_patch\", " + text + "]}"));
   expect_patch(unwrap_patch("{\"command\":[\"bash\",\"-lc\"," +
-                            json_string("cd w && apply_patch <<'EOF'\n" + kPatch + "\nEOF\n") + "]}"),
+                            json_string("cd w && apply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n") + "]}"),
                "w");
   expect_patch(unwrap_patch(json_string("{\"patch\": " + text + "}")));  // encoded twice
   expect_patch(unwrap_patch("{\"a\": {\"b\": " + text + "}}"));
@@ -68,17 +68,17 @@ TEST(PatchUnwrap, Json) {
 
 TEST(PatchUnwrap, Commands) {
   const auto command = [](std::vector<std::string> argv) { return unwrap_command(argv); };
-  expect_patch(command({"apply_patch", kPatch}));
-  expect_patch(command({"applypatch", "<<'EOF'\n" + kPatch + "\nEOF\n"}));
-  expect_patch(command({"bash", "-lc", "apply_patch <<'EOF'\n" + kPatch + "\nEOF\n"}));
-  expect_patch(command({"/bin/sh", "-c", "apply_patch <<EOF\n" + kPatch + "\nEOF\n"}));
-  expect_patch(command({"bash", "-lc", "cd 'my dir' && apply_patch <<'EOF'\n" + kPatch + "\nEOF\n"}),
+  expect_patch(command({"apply_patch", kBarePatch}));
+  expect_patch(command({"applypatch", "<<'EOF'\n" + kBarePatch + "\nEOF\n"}));
+  expect_patch(command({"bash", "-lc", "apply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n"}));
+  expect_patch(command({"/bin/sh", "-c", "apply_patch <<EOF\n" + kBarePatch + "\nEOF\n"}));
+  expect_patch(command({"bash", "-lc", "cd 'my dir' && apply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n"}),
                "my dir");
-  expect_patch(command({"bash", "-lc", "cd /abs/dir &&\napply_patch <<'EOF'\n" + kPatch + "\nEOF\n"}),
+  expect_patch(command({"bash", "-lc", "cd /abs/dir &&\napply_patch <<'EOF'\n" + kBarePatch + "\nEOF\n"}),
                "/abs/dir");
-  expect_patch(command({"bash", "-lc", "cat <<'EOF' | apply_patch\n" + kPatch + "\nEOF\n"}));
-  expect_patch(command({"bash", "-lc", "apply_patch <<-'EOF'\n" + kPatch + "\n\t\tEOF\n"}));
-  std::string single = kPatch;
+  expect_patch(command({"bash", "-lc", "cat <<'EOF' | apply_patch\n" + kBarePatch + "\nEOF\n"}));
+  expect_patch(command({"bash", "-lc", "apply_patch <<-'EOF'\n" + kBarePatch + "\n\t\tEOF\n"}));
+  std::string single = kBarePatch;
   single.replace(single.find('\''), 1, "'\\''");
   expect_patch(command({"bash", "-lc", "apply_patch '" + single + "'"}));
   expect_patch(command(
@@ -91,12 +91,12 @@ TEST(PatchUnwrap, Commands) {
 
 // Whatever else a command does, it is not ours to leave out.
 TEST(PatchUnwrap, OtherCommandsAreTheShells) {
-  const std::string document = "<<'EOF'\n" + kPatch + "\nEOF\n";
+  const std::string document = "<<'EOF'\n" + kBarePatch + "\nEOF\n";
   for (const std::string& script : std::initializer_list<std::string>{
            "ls -la", "make && apply_patch " + document, "apply_patch " + document + "make test\n",
            "cd a; apply_patch " + document, "cd $HOME && apply_patch " + document,
            "cd a b && apply_patch " + document, "apply_patch_now " + document, "cat " + document,
-           "cat <<'EOF' > f\nx\nEOF\n", "apply_patch <<'EOF' && rm x\n" + kPatch + "\nEOF\n",
+           "cat <<'EOF' > f\nx\nEOF\n", "apply_patch <<'EOF' && rm x\n" + kBarePatch + "\nEOF\n",
            "sudo apply_patch " + document, std::string("apply_patch $PATCH"),
            std::string("apply_patch file.patch; ls"), std::string()}) {
     const auto patch = unwrap_command(std::vector<std::string>{"bash", "-lc", script});
@@ -121,7 +121,8 @@ TEST(PatchUnwrap, BrokenOnesSayWhy) {
     return patch ? std::string() : patch.error().message;
   };
   EXPECT_NE(refusal("").find("found nothing"), std::string::npos);
-  EXPECT_NE(refusal("Here is the patch:\n" + kPatch).find("found \"Here is the patch:\""), std::string::npos);
+  EXPECT_NE(refusal("Here is the patch:\n" + kBarePatch).find("found \"Here is the patch:\""),
+            std::string::npos);
   EXPECT_NE(refusal("{\"patch\": \"x\", \"path\": \"y\"}").find("one key, found 2"), std::string::npos);
   EXPECT_NE(refusal("[1, 2]").find("other things than strings"), std::string::npos);
   EXPECT_NE(refusal("[\"ls\", \"-l\"]").find("found \"ls\""), std::string::npos);
@@ -130,7 +131,7 @@ TEST(PatchUnwrap, BrokenOnesSayWhy) {
   EXPECT_NE(refusal("apply_patch '*** Begin Patch\n").find("expected a quoted patch or a here-document"),
             std::string::npos);
   EXPECT_NE(refusal(std::string(100000, '[')).find("expected"), std::string::npos);
-  std::string deep = json_string(kPatch);
+  std::string deep = json_string(kBarePatch);
   for (int i = 0; i < 8; ++i) deep = "{\"a\":" + deep + "}";
   EXPECT_NE(refusal(deep).find("nested too deeply"), std::string::npos);
 }

@@ -13,7 +13,7 @@
 namespace atelier::agent {
 namespace {
 
-bool has(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
+bool mentions(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 class ToolsTest : public ::testing::Test {
  protected:
@@ -101,13 +101,13 @@ TEST_F(ToolsTest, CommandsStreamTimeOutAndAreInterrupted) {
   EXPECT_EQ(call("shell", {{"command", "echo a; echo b >&2"}}).text, "a\nb\n");
   EXPECT_EQ(shown_, "a\nb\n");
   const ToolResult late = call("shell", {{"command", "echo begun; sleep 60"}, {"timeout", 1}});
-  EXPECT_TRUE(has(late.text, "begun\n[ended after the timeout of 1 s]")) << late.text;
+  EXPECT_TRUE(mentions(late.text, "begun\n[ended after the timeout of 1 s]")) << late.text;
   EXPECT_EQ(late.exit_code, 124);
   std::jthread interrupt([this] {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     cancel_ = true;
   });
-  EXPECT_TRUE(has(call("shell", {{"command", "sleep 60"}}).text, "interrupted"));
+  EXPECT_TRUE(mentions(call("shell", {{"command", "sleep 60"}}).text, "interrupted"));
 }
 
 TEST_F(ToolsTest, BackgroundJobsGoOnAreReadAndStopped) {
@@ -115,20 +115,20 @@ TEST_F(ToolsTest, BackgroundJobsGoOnAreReadAndStopped) {
   const ToolResult begun =
       call("shell",
            {{"command", "mkfifo go; echo one; read -r x < go; echo two; sleep 60"}, {"background", true}});
-  EXPECT_TRUE(has(begun.text, "[job 1]\none\n[running]")) << begun.text;
-  EXPECT_TRUE(has(call("job", {{"action", "list"}}).text, "1: "));
+  EXPECT_TRUE(mentions(begun.text, "[job 1]\none\n[running]")) << begun.text;
+  EXPECT_TRUE(mentions(call("job", {{"action", "list"}}).text, "1: "));
   // What it waits for comes from another command while it runs.
   EXPECT_EQ(call("shell", {{"command", "echo now > go"}}).status, ToolStatus::kCompleted);
   std::string text;
-  for (int i = 0; i < 10 && !has(text, "two") && !has(text, "exit"); ++i)
+  for (int i = 0; i < 10 && !mentions(text, "two") && !mentions(text, "exit"); ++i)
     text += call("job", {{"action", "read"}, {"id", 1}, {"wait", 5}}).text;
   const ToolResult ended = call("job", {{"action", "stop"}, {"id", 1}});
-  EXPECT_FALSE(has(ended.text, "[running]")) << ended.text;
+  EXPECT_FALSE(mentions(ended.text, "[running]")) << ended.text;
   EXPECT_EQ(call("job", {{"action", "read"}, {"id", 7}}).status, ToolStatus::kFailed);
   const ToolResult fails = call("shell", {{"command", "echo bad; exit 4"}, {"background", true}});
-  EXPECT_TRUE(has(fails.text, "bad")) << fails.text;
-  EXPECT_TRUE(
-      has(fails.text + call("job", {{"action", "read"}, {"id", 2}, {"wait", 20}}).text, "[exit code 4]"));
+  EXPECT_TRUE(mentions(fails.text, "bad")) << fails.text;
+  EXPECT_TRUE(mentions(fails.text + call("job", {{"action", "read"}, {"id", 2}, {"wait", 20}}).text,
+                       "[exit code 4]"));
 }
 
 TEST_F(ToolsTest, PythonRemembers) {
@@ -142,16 +142,16 @@ TEST_F(ToolsTest, PythonRemembers) {
   EXPECT_EQ(call("python", {{"code", "y = 1"}}).text, "[no output]");
   const ToolResult wrong = call("python", {{"code", "def f():\n  return 1/0\nf()"}});
   EXPECT_EQ(wrong.status, ToolStatus::kFailed);
-  EXPECT_TRUE(has(wrong.text, "ZeroDivisionError"));
-  EXPECT_FALSE(has(wrong.text, "<string>")) << wrong.text;
-  EXPECT_TRUE(has(call("python", {{"code", "print('a'*100000)"}}).text, std::string(100000, 'a')));
+  EXPECT_TRUE(mentions(wrong.text, "ZeroDivisionError"));
+  EXPECT_FALSE(mentions(wrong.text, "<string>")) << wrong.text;
+  EXPECT_TRUE(mentions(call("python", {{"code", "print('a'*100000)"}}).text, std::string(100000, 'a')));
   const ToolResult late =
       call("python", {{"code", "import time\nprint('begun', flush=True)\ntime.sleep(60)"}, {"timeout", 1}});
-  EXPECT_TRUE(has(late.text, "begun")) << late.text;
-  EXPECT_TRUE(has(late.text, "its variables are gone"));
-  EXPECT_TRUE(has(call("python", {{"code", "x"}}).text, "NameError"));
+  EXPECT_TRUE(mentions(late.text, "begun")) << late.text;
+  EXPECT_TRUE(mentions(late.text, "its variables are gone"));
+  EXPECT_TRUE(mentions(call("python", {{"code", "x"}}).text, "NameError"));
   const ToolResult gone = call("python", {{"code", "import os; os._exit(3)"}});
-  EXPECT_TRUE(has(gone.text, "Python has ended"));
+  EXPECT_TRUE(mentions(gone.text, "Python has ended"));
   EXPECT_EQ(call("python", {{"code", "1 + 1"}}).text, "2\n");
 }
 
@@ -176,7 +176,7 @@ TEST_F(ToolsTest, SearchesAlikeWithAndWithoutRipgrep) {
   EXPECT_EQ(call("search", {{"query", "needl."}}).text, expected);
   EXPECT_EQ(call("search", {{"query", "needle"}, {"path", "sub"}}).text, "sub/.hidden:1:needle three\n");
   EXPECT_TRUE(
-      has(call("search", {{"query", "needle"}, {"max_results", 1}}).text, "[only the first 1 matches]"));
+      mentions(call("search", {{"query", "needle"}, {"max_results", 1}}).text, "[only the first 1 matches]"));
   EXPECT_EQ(call("search", {{"query", "absent"}}).text, "No matches.");
   EXPECT_EQ(call("search", {{"query", "needle ("}}).text, "No matches.");  // no expression: plain text
   if (!has_program("rg"))
@@ -195,12 +195,12 @@ TEST_F(ToolsTest, SearchEndsWhateverTheExpression) {
   const std::string line(60'000, 'a');
   work_.write("a.txt", line + "b\nthe text (a+)+$ stands here\n");
   const std::string found = call("search", {{"query", "(a+)+$"}}).text;
-  EXPECT_TRUE(has(found, "a.txt:2:the text (a+)+$"));
-  EXPECT_TRUE(has(found, "takes too long"));
+  EXPECT_TRUE(mentions(found, "a.txt:2:the text (a+)+$"));
+  EXPECT_TRUE(mentions(found, "takes too long"));
   // One level of recursion for each character would not fit on any stack.
-  EXPECT_TRUE(has(call("search", {{"query", "^(a|x)*b$"}}).text, "a.txt:1:aaa"));
+  EXPECT_TRUE(mentions(call("search", {{"query", "^(a|x)*b$"}}).text, "a.txt:1:aaa"));
   const std::string words = call("search", {{"query", "\\btext\\s+\\("}}).text;
-  EXPECT_TRUE(has(words, "a.txt:2:")) << words.substr(0, 300);
+  EXPECT_TRUE(mentions(words, "a.txt:2:")) << words.substr(0, 300);
 }
 
 // Where what is written cannot be confined, a command runs without writing first.
@@ -212,10 +212,10 @@ TEST_F(ToolsTest, TierBAsksOnlyForWhatNeedsMore) {
   EXPECT_EQ(call("shell", {{"command", "echo fine"}}).text, "fine\n");
   EXPECT_TRUE(asked_.empty());
   ASSERT_EQ(notes_.size(), 1u);
-  EXPECT_TRUE(has(notes_[0], "tier B")) << notes_[0];
+  EXPECT_TRUE(mentions(notes_[0], "tier B")) << notes_[0];
   const ToolResult refused = call("shell", {{"command", "echo x > sub/a"}}, /*agree=*/false);
   EXPECT_EQ(refused.status, ToolStatus::kFailed);
-  EXPECT_TRUE(has(refused.text, "without permission to write")) << refused.text;
+  EXPECT_TRUE(mentions(refused.text, "without permission to write")) << refused.text;
   EXPECT_EQ(asked_.size(), 1u);
   EXPECT_FALSE(work_.exists("sub/a"));
   EXPECT_EQ(call("shell", {{"command", "echo x > sub/a"}}).status, ToolStatus::kCompleted);
@@ -231,7 +231,7 @@ TEST_F(ToolsTest, TierCAsksForEverything) {
   EXPECT_TRUE(work_.exists("made"));
   EXPECT_EQ(asked_.size(), 2u);
   ASSERT_EQ(notes_.size(), 1u);
-  EXPECT_TRUE(has(notes_[0], "tier C"));
+  EXPECT_TRUE(mentions(notes_[0], "tier C"));
   if (toolbox_->find("python") == nullptr) return;
   asked_.clear();
   call("python", {{"code", "1"}});
@@ -247,7 +247,7 @@ TEST_F(ToolsTest, TheNetworkIsAskedFor) {
   const ToolResult refused = call("shell", {{"command", "true"}, {"network", true}}, /*agree=*/false);
   EXPECT_EQ(refused.status, ToolStatus::kDeclined);
   ASSERT_EQ(asked_.size(), 1u);
-  EXPECT_TRUE(has(asked_[0].reason, "network"));
+  EXPECT_TRUE(mentions(asked_[0].reason, "network"));
 }
 
 }  // namespace

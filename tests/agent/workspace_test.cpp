@@ -10,7 +10,7 @@
 namespace atelier::agent {
 namespace {
 
-class WorkspaceTest : public testing::TestWithParam<Resolver> {
+class WorkspaceTest : public ::testing::TestWithParam<Resolver> {
  protected:
   Workspace open() {
     auto workspace = Workspace::open(folder_ / "w");
@@ -67,7 +67,7 @@ TEST_P(WorkspaceTest, CreatesOnlyInside) {
   EXPECT_FALSE(folder_.exists("outside/new"));
 }
 
-INSTANTIATE_TEST_SUITE_P(Resolvers, WorkspaceTest, testing::Values(Resolver::kKernel, Resolver::kWalk),
+INSTANTIATE_TEST_SUITE_P(Resolvers, WorkspaceTest, ::testing::Values(Resolver::kKernel, Resolver::kWalk),
                          [](const auto& info) {
                            return info.param == Resolver::kKernel ? "kernel" : "walk";
                          });

@@ -5,10 +5,10 @@
 namespace atelier::chat {
 namespace {
 
-Result<Conversation> parse(std::string_view text) { return parse_completions_body(text); }
+Result<Conversation> parse_body(std::string_view text) { return parse_completions_body(text); }
 
 TEST(CompletionsBody, ReadsEverything) {
-  const auto conversation = parse(R"({
+  const auto conversation = parse_body(R"({
     "model": "x", "temperature": 0.5,
     "messages": [
       {"role": "developer", "content": "D"},
@@ -87,7 +87,7 @@ TEST(CompletionsBody, ErrorsNamePathExpectedAndFound) {
        "\"shell\""},
   };
   for (const auto& [body, message] : cases) {
-    const auto conversation = parse(body);
+    const auto conversation = parse_body(body);
     ASSERT_FALSE(conversation) << body;
     EXPECT_EQ(conversation.error().message, message);
   }
@@ -97,19 +97,20 @@ TEST(CompletionsBody, Limits) {
   const std::string message = R"({"role":"user","content":""})";
   std::string many = "{\"messages\":[" + message;
   for (size_t i = 0; i < kMaxMessages; ++i) many += "," + message;
-  EXPECT_EQ(parse(many + "]}").error().code, ErrorCode::kLimit);
+  EXPECT_EQ(parse_body(many + "]}").error().code, ErrorCode::kLimit);
 
   const std::string deep = std::string(100, '[') + std::string(100, ']');
-  EXPECT_EQ(parse("{\"messages\":[" + message + "],\"x\":" + deep + "}").error().code, ErrorCode::kLimit);
-  EXPECT_FALSE(parse("{\"messages\":" + std::string(1'000'000, '[')));
+  EXPECT_EQ(parse_body("{\"messages\":[" + message + "],\"x\":" + deep + "}").error().code,
+            ErrorCode::kLimit);
+  EXPECT_FALSE(parse_body("{\"messages\":" + std::string(1'000'000, '[')));
 
   const std::string large(kMaxSchemaBytes, 'x');
-  EXPECT_EQ(
-      parse("{\"messages\":[" + message +
-            R"(],"tools":[{"type":"function","function":{"name":"f","parameters":{"d":")" + large + "\"}}}]}")
-          .error()
-          .code,
-      ErrorCode::kLimit);
+  EXPECT_EQ(parse_body("{\"messages\":[" + message +
+                       R"(],"tools":[{"type":"function","function":{"name":"f","parameters":{"d":")" + large +
+                       "\"}}}]}")
+                .error()
+                .code,
+            ErrorCode::kLimit);
 }
 
 TEST(JsonText, NumbersAndSpacing) {

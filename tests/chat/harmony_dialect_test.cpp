@@ -12,7 +12,7 @@
 namespace atelier::chat {
 namespace {
 
-class HarmonyDialectTest : public testing::Test {
+class HarmonyDialectTest : public ::testing::Test {
  protected:
   std::string text_of(std::span<const TokenId> ids) const { return tokenizer_->decode(ids); }
   std::vector<TokenId> ids(std::string_view text) const { return ids_of_text(text, *tokenizer_); }

@@ -12,7 +12,7 @@
 namespace atelier::chat {
 namespace {
 
-struct Turn {
+struct ParsedTurn {
   Message message;
   std::vector<Delta> deltas;
   std::vector<RawMessage> raw;
@@ -20,10 +20,10 @@ struct Turn {
   bool done;
 };
 
-Turn parse(std::span<const TokenId> ids, const ParserOptions& options = {}) {
+ParsedTurn parse_turn(std::span<const TokenId> ids, const ParserOptions& options = {}) {
   const auto dialect = make_harmony(ToyTokenizer::harmony()).value();
   const auto parser = dialect->new_parser(options);
-  Turn turn;
+  ParsedTurn turn;
   for (TokenId id : ids) parser->push(id, turn.deltas);
   turn.done = parser->done();
   turn.message = parser->finish(turn.deltas);
@@ -32,19 +32,19 @@ Turn parse(std::span<const TokenId> ids, const ParserOptions& options = {}) {
   return turn;
 }
 
-Turn parse(std::string_view text, const ParserOptions& options = {}) {
-  return parse(ids_of_text(text, *ToyTokenizer::harmony()), options);
+ParsedTurn parse_turn(std::string_view text, const ParserOptions& options = {}) {
+  return parse_turn(ids_of_text(text, *ToyTokenizer::harmony()), options);
 }
 
 // The deltas of one kind, put together.
-std::string streamed(const Turn& turn, Delta::Kind kind, size_t call = 0) {
+std::string streamed(const ParsedTurn& turn, Delta::Kind kind, size_t call = 0) {
   std::string out;
   for (const Delta& delta : turn.deltas)
     if (delta.kind == kind && delta.call == call) out += delta.text;
   return out;
 }
 
-void expect_stream_agrees(const Turn& turn) {
+void expect_stream_agrees(const ParsedTurn& turn) {
   EXPECT_EQ(streamed(turn, Delta::Kind::kReasoning), turn.message.reasoning);
   EXPECT_EQ(streamed(turn, Delta::Kind::kPreamble), turn.message.preamble);
   EXPECT_EQ(streamed(turn, Delta::Kind::kFinal), turn.message.content);
@@ -66,7 +66,7 @@ void expect_stream_agrees(const Turn& turn) {
     EXPECT_EQ(streamed(turn, Delta::Kind::kArguments, i), turn.message.tool_calls[i].arguments);
 }
 
-void expect_call(const Turn& turn, std::string_view name, std::string_view arguments) {
+void expect_call(const ParsedTurn& turn, std::string_view name, std::string_view arguments) {
   expect_stream_agrees(turn);
   ASSERT_EQ(turn.message.tool_calls.size(), 1u);
   EXPECT_EQ(turn.message.tool_calls[0].name, name);
@@ -75,7 +75,7 @@ void expect_call(const Turn& turn, std::string_view name, std::string_view argum
 }
 
 TEST(HarmonyParser, ReasoningThenAnswer) {
-  const Turn turn = parse(
+  const ParsedTurn turn = parse_turn(
       "<|channel|>analysis<|message|>Think.<|end|><|start|>assistant<|channel|>final<|message|>4.<|return|>");
   expect_stream_agrees(turn);
   EXPECT_EQ(turn.message.reasoning, "Think.");
@@ -85,7 +85,7 @@ TEST(HarmonyParser, ReasoningThenAnswer) {
 }
 
 TEST(HarmonyParser, PreambleThenCall) {
-  const Turn turn = parse(
+  const ParsedTurn turn = parse_turn(
       "<|channel|>analysis<|message|>A<|end|><|start|>assistant<|channel|>commentary<|message|>Plan:<|end|>"
       "<|start|>assistant<|channel|>commentary to=functions.f <|constrain|>json<|message|>{\"a\":1}<|call|>");
   expect_call(turn, "f", "{\"a\":1}");
@@ -99,7 +99,7 @@ TEST(HarmonyParser, PreambleThenCall) {
 }
 
 TEST(HarmonyParser, CallIdsContinue) {
-  const Turn turn = parse("<|channel|>commentary to=functions.f<|message|>{}<|call|>", {true, 4});
+  const ParsedTurn turn = parse_turn("<|channel|>commentary to=functions.f<|message|>{}<|call|>", {true, 4});
   ASSERT_EQ(turn.message.tool_calls.size(), 1u);
   EXPECT_EQ(turn.message.tool_calls[0].id, "call_5");
 }
@@ -135,7 +135,7 @@ TEST(HarmonyParser, CallHeadersAsModelsWriteThem) {
        }) {
     SCOPED_TRACE(header);
     for (const char* end : {"<|call|>", "<|end|>", "<|return|>", "<|endoftext|>"}) {
-      const Turn turn = parse(std::string(header) + "{\"x\":2}" + end);
+      const ParsedTurn turn = parse_turn(std::string(header) + "{\"x\":2}" + end);
       expect_call(turn, "f", "{\"x\":2}");
       EXPECT_EQ(turn.reason, FinishReason::kToolCalls);
       EXPECT_TRUE(turn.done);
@@ -144,10 +144,11 @@ TEST(HarmonyParser, CallHeadersAsModelsWriteThem) {
 }
 
 TEST(HarmonyParser, BuiltinToolsKeepTheirNamespace) {
-  expect_call(parse("<|channel|>analysis to=browser.search code<|message|>{\"query\":\"x\"}<|call|>"),
+  expect_call(parse_turn("<|channel|>analysis to=browser.search code<|message|>{\"query\":\"x\"}<|call|>"),
               "browser.search", "{\"query\":\"x\"}");
-  expect_call(parse("<|channel|>analysis to=python code<|message|>print(1)<|call|>"), "python", "print(1)");
-  expect_call(parse("<|channel|>analysis python<|message|>print(1)<|call|>"), "python", "print(1)");
+  expect_call(parse_turn("<|channel|>analysis to=python code<|message|>print(1)<|call|>"), "python",
+              "print(1)");
+  expect_call(parse_turn("<|channel|>analysis python<|message|>print(1)<|call|>"), "python", "print(1)");
 }
 
 TEST(HarmonyParser, AnswersWithoutAProperHeader) {
@@ -170,7 +171,7 @@ TEST(HarmonyParser, AnswersWithoutAProperHeader) {
            "Yes",
        }) {
     SCOPED_TRACE(text);
-    const Turn turn = parse(text);
+    const ParsedTurn turn = parse_turn(text);
     expect_stream_agrees(turn);
     EXPECT_EQ(turn.message.content, std::string_view(text) == "<|channel|>final" ? "" : "Yes");
     EXPECT_TRUE(turn.message.tool_calls.empty());
@@ -179,7 +180,7 @@ TEST(HarmonyParser, AnswersWithoutAProperHeader) {
 }
 
 TEST(HarmonyParser, MissingMessageTokenKeepsTheChannel) {
-  const Turn turn = parse(
+  const ParsedTurn turn = parse_turn(
       "<|channel|>analysis I must refuse<|end|><|start|>assistant<|channel|>final<|message|>No.<|return|>");
   expect_stream_agrees(turn);
   EXPECT_EQ(turn.message.reasoning, "I must refuse");
@@ -187,7 +188,7 @@ TEST(HarmonyParser, MissingMessageTokenKeepsTheChannel) {
 }
 
 TEST(HarmonyParser, MissingEndAndStart) {
-  const Turn turn = parse("<|channel|>analysis<|message|>A<|channel|>final<|message|>B<|return|>");
+  const ParsedTurn turn = parse_turn("<|channel|>analysis<|message|>A<|channel|>final<|message|>B<|return|>");
   expect_stream_agrees(turn);
   EXPECT_EQ(turn.message.reasoning, "A");
   EXPECT_EQ(turn.message.content, "B");
@@ -215,7 +216,8 @@ TEST(HarmonyParser, WhatFollowsACallIsDropped) {
            "<|channel|>analysis<|message|>They said",
        }) {
     SCOPED_TRACE(rest);
-    const Turn turn = parse(std::string("<|channel|>commentary to=functions.f<|message|>{}<|call|>") + rest);
+    const ParsedTurn turn =
+        parse_turn(std::string("<|channel|>commentary to=functions.f<|message|>{}<|call|>") + rest);
     expect_call(turn, "f", "{}");
     EXPECT_EQ(turn.message.reasoning, "");
     EXPECT_EQ(turn.reason, FinishReason::kToolCalls);
@@ -223,7 +225,7 @@ TEST(HarmonyParser, WhatFollowsACallIsDropped) {
 }
 
 TEST(HarmonyParser, SeveralCalls) {
-  const Turn turn = parse(
+  const ParsedTurn turn = parse_turn(
       "<|channel|>commentary to=functions.f<|message|>{}<|call|>"
       "<|start|>assistant<|channel|>commentary to=functions.g<|message|>[]<|call|>");
   expect_stream_agrees(turn);
@@ -233,7 +235,7 @@ TEST(HarmonyParser, SeveralCalls) {
 }
 
 TEST(HarmonyParser, OthersMessagesAreDropped) {
-  const Turn turn = parse(
+  const ParsedTurn turn = parse_turn(
       "<|channel|>analysis<|message|>A<|end|><|start|>user<|message|>Fake<|end|>"
       "<|start|>assistant<|channel|>final<|message|>B<|return|>");
   expect_stream_agrees(turn);
@@ -242,33 +244,33 @@ TEST(HarmonyParser, OthersMessagesAreDropped) {
 }
 
 TEST(HarmonyParser, CutOffTurns) {
-  Turn turn = parse("<|channel|>commentary to=functions.f<|message|>{\"a\":");
+  ParsedTurn turn = parse_turn("<|channel|>commentary to=functions.f<|message|>{\"a\":");
   expect_call(turn, "f", "{\"a\":");
   EXPECT_FALSE(turn.message.tool_calls[0].complete);
   EXPECT_EQ(turn.reason, FinishReason::kLength);
 
-  turn = parse("<|channel|>analysis<|message|>Hm");
+  turn = parse_turn("<|channel|>analysis<|message|>Hm");
   EXPECT_EQ(turn.message.reasoning, "Hm");
   EXPECT_EQ(turn.reason, FinishReason::kLength);
 
-  turn = parse("<|channel|>analysis<|message|>Hm<|end|><|start|>assis");
+  turn = parse_turn("<|channel|>analysis<|message|>Hm<|end|><|start|>assis");
   EXPECT_EQ(turn.message.content, "");
   EXPECT_EQ(turn.reason, FinishReason::kLength);
 
-  turn = parse(std::string_view());
+  turn = parse_turn(std::string_view());
   EXPECT_EQ(turn.message.content, "");
   EXPECT_EQ(turn.reason, FinishReason::kLength);
 }
 
 TEST(HarmonyParser, DeltasNeverSplitACharacter) {
   const std::string text = "naïve 🙂 你好";
-  const Turn turn = parse("<|channel|>final<|message|>" + text + "<|return|>");
+  const ParsedTurn turn = parse_turn("<|channel|>final<|message|>" + text + "<|return|>");
   EXPECT_EQ(turn.message.content, text);
   for (const Delta& delta : turn.deltas)
     EXPECT_EQ(delta.text, Json::parse(compact_json(delta.text)).get<std::string>());
   // Bytes that never become one are replaced.
   EXPECT_EQ(
-      parse(ids_of_text("<|channel|>final<|message|>\xf0\x9f x\xff<|return|>", *ToyTokenizer::harmony()))
+      parse_turn(ids_of_text("<|channel|>final<|message|>\xf0\x9f x\xff<|return|>", *ToyTokenizer::harmony()))
           .message.content,
       "\uFFFD x\uFFFD");
 }
@@ -301,8 +303,8 @@ TEST(HarmonyParser, RandomTokensKeepTheInvariants) {
     for (size_t n = random() % 24; n > 0; --n) text += pieces[random() % pieces.size()];
     std::vector<TokenId> ids = ids_of_text(text, *ToyTokenizer::harmony());
     if (!ids.empty() && round % 4 == 0) ids[random() % ids.size()] = static_cast<TokenId>(random());
-    expect_stream_agrees(parse(ids));
-    if (testing::Test::HasFailure()) {
+    expect_stream_agrees(parse_turn(ids));
+    if (::testing::Test::HasFailure()) {
       ADD_FAILURE() << text;
       return;
     }

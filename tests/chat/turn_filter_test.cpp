@@ -32,7 +32,7 @@ struct Sampled {
   bool ended = false;
 };
 
-class TurnFilterTest : public testing::TestWithParam<std::string> {
+class TurnFilterTest : public ::testing::TestWithParam<std::string> {
  protected:
   void SetUp() override {
     const std::string& name = GetParam();
@@ -270,7 +270,7 @@ TEST_P(TurnFilterTest, RefusesByToolAndKeyword) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Dialects, TurnFilterTest,
-                         testing::Values("harmony", "chatml", "llama3", "qwen3", "mistral"),
+                         ::testing::Values("harmony", "chatml", "llama3", "qwen3", "mistral"),
                          [](const auto& info) { return info.param; });
 
 // Control tokens that have no place where they are cannot be sampled: a turn is never lost to one.

@@ -9,13 +9,13 @@
 namespace atelier::constraint {
 namespace {
 
-struct Case {
+struct SchemaCase {
   std::string schema;
   std::vector<std::string> yes, no;
 };
 
-void check(const std::vector<Case>& cases, const JsonSchemaOptions& options = {}) {
-  for (const Case& c : cases) {
+void check(const std::vector<SchemaCase>& cases, const JsonSchemaOptions& options = {}) {
+  for (const SchemaCase& c : cases) {
     const auto grammar = compile_json_schema(c.schema, options);
     ASSERT_TRUE(grammar) << c.schema << ": " << grammar.error().message;
     for (const std::string& text : c.yes) EXPECT_TRUE(matches(*grammar, text)) << c.schema << " : " << text;
@@ -23,7 +23,7 @@ void check(const std::vector<Case>& cases, const JsonSchemaOptions& options = {}
   }
 }
 
-std::string times(std::string_view text, size_t n) {
+std::string repeated(std::string_view text, size_t n) {
   std::string out;
   for (size_t i = 0; i < n; ++i) out += text;
   return out;
@@ -146,7 +146,7 @@ TEST(JsonSchema, Arrays) {
        {"[null,null]"}},
       {R"({"type":"array","maxItems":0})", {"[]"}, {"[1]"}},
       {R"({"type":"array","items":{"type":"integer"},"maxItems":100000})",
-       {"[" + times("1,", 500) + "1]"},
+       {"[" + repeated("1,", 500) + "1]"},
        {"[1,a]"}},
   });
 }
@@ -212,10 +212,10 @@ TEST(JsonSchema, BoundsWhatASchemaMayAskFor) {
     const auto grammar = compile_json_schema(schema);
     return grammar ? std::optional<ErrorCode>() : std::optional(grammar.error().code);
   };
-  EXPECT_EQ(code(times("[", 10'000'000)), ErrorCode::kLimit);
-  EXPECT_EQ(code(times("{\"not\":", 30'000) + "{}" + times("}", 30'000)), ErrorCode::kLimit);
-  EXPECT_EQ(code(times("{\"items\":", 70) + "{}" + times("}", 70)), ErrorCode::kLimit);
-  EXPECT_EQ(code(R"({"pattern":")" + times("(", 10'000'000) + "\"}"), ErrorCode::kLimit);
+  EXPECT_EQ(code(repeated("[", 10'000'000)), ErrorCode::kLimit);
+  EXPECT_EQ(code(repeated("{\"not\":", 30'000) + "{}" + repeated("}", 30'000)), ErrorCode::kLimit);
+  EXPECT_EQ(code(repeated("{\"items\":", 70) + "{}" + repeated("}", 70)), ErrorCode::kLimit);
+  EXPECT_EQ(code(R"({"pattern":")" + repeated("(", 10'000'000) + "\"}"), ErrorCode::kLimit);
   // Alternatives that multiply: 2^30 of them.
   std::string all = R"({"allOf":[)";
   for (int i = 0; i < 30; ++i)

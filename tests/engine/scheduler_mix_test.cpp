@@ -76,7 +76,7 @@ class Mix : public ::testing::TestWithParam<size_t> {
   std::map<std::pair<std::vector<TokenId>, uint64_t>, std::vector<TokenId>> known_;
 };
 
-struct Client {
+struct Asking {
   Asked asked;
   std::unique_ptr<GenerationStream> stream;
   Answer answer;
@@ -92,11 +92,11 @@ TEST_P(Mix, EveryRequestEndsAndNothingLeaks) {
           {.window = GetParam(),
            .engine = {.n_threads = 2, .prefill_chunk = 48, .ignore_memory = true, .max_kv_bytes = memory}}),
       {.max_running = 6, .max_queued = 20, .stream_events = 100, .max_stall = std::chrono::milliseconds(0)});
-  std::list<Client> clients;
+  std::list<Asking> clients;
   size_t submitted = 0, refused = 0, dropped = 0;
   while (submitted < kRequests || !clients.empty()) {
     if (submitted < kRequests && clients.size() < 40) {
-      Client client{.asked = random_request(), .stream = nullptr, .answer = {}};
+      Asking client{.asked = random_request(), .stream = nullptr, .answer = {}};
       GenerationRequest request;
       request.prompt = client.asked.prompt;
       request.sampler.seed = client.asked.seed;

@@ -18,7 +18,7 @@ namespace fs = std::filesystem;
 
 const std::vector<std::string> kModels = {"gpt-oss-hf", "llama-bf16-tied-llama3-rope"};
 
-struct Asked {
+struct AskedOf {
   std::vector<TokenId> prompt;
   uint64_t seed;
   size_t max_tokens;
@@ -41,10 +41,10 @@ class SchedulerModels : public ::testing::TestWithParam<std::string> {
   }
 
   // Conversations that begin alike, with prompts longer than the window of 128.
-  static std::vector<Asked> requests() {
+  static std::vector<AskedOf> requests() {
     const size_t vocab = load()->info().vocab_size;
     const std::vector<TokenId> system = some_ids(190, 0, vocab);
-    std::vector<Asked> asked;
+    std::vector<AskedOf> asked;
     for (size_t i = 0; i < 6; ++i)
       asked.push_back({joined(system, some_ids(1 + i * 45, 1 + i, vocab)), i, 12 + i});
     asked.push_back({some_ids(7, 9, vocab), 3, 150});
@@ -52,7 +52,7 @@ class SchedulerModels : public ::testing::TestWithParam<std::string> {
     return asked;
   }
 
-  static Said alone(Engine& engine, const Asked& asked) {
+  static Said alone(Engine& engine, const AskedOf& asked) {
     Session session(engine);
     Sampler sampler({.seed = asked.seed});
     Said said;
@@ -66,9 +66,9 @@ class SchedulerModels : public ::testing::TestWithParam<std::string> {
     }
   }
 
-  static std::vector<Said> together(Scheduler& scheduler, const std::vector<Asked>& asked) {
+  static std::vector<Said> together(Scheduler& scheduler, const std::vector<AskedOf>& asked) {
     std::vector<std::unique_ptr<GenerationStream>> streams;
-    for (const Asked& each : asked) {
+    for (const AskedOf& each : asked) {
       GenerationRequest request;
       request.prompt = each.prompt;
       request.sampler.seed = each.seed;
@@ -88,10 +88,10 @@ class SchedulerModels : public ::testing::TestWithParam<std::string> {
 };
 
 TEST_P(SchedulerModels, AnswersAreTheSameToTheBitUnderAllCircumstances) {
-  const std::vector<Asked> asked = requests();
+  const std::vector<AskedOf> asked = requests();
   const auto engine = load();
   std::vector<Said> wanted;
-  for (const Asked& each : asked) wanted.push_back(alone(*engine, each));
+  for (const AskedOf& each : asked) wanted.push_back(alone(*engine, each));
 
   struct Circumstances {
     size_t prefill_chunk;
@@ -122,9 +122,9 @@ TEST_P(SchedulerModels, AnswersAreTheSameToTheBitUnderAllCircumstances) {
 
 // The comparison above can fail: another seed, another beginning, are seen.
 TEST_P(SchedulerModels, OtherRequestsSayOtherThings) {
-  const std::vector<Asked> asked = requests();
+  const std::vector<AskedOf> asked = requests();
   const auto engine = load();
-  Asked other_seed = asked[1], other_start = asked[1];
+  AskedOf other_seed = asked[1], other_start = asked[1];
   other_seed.seed = 99;
   other_start.prompt[60] = (other_start.prompt[60] + 1) % 50;
   const Said said = alone(*engine, asked[1]);

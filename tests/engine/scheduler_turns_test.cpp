@@ -42,7 +42,7 @@ class Log {
 // A prompt that can be told from others by its tokens.
 std::vector<TokenId> prompt_of(TokenId token, size_t n) { return std::vector<TokenId>(n, token); }
 
-GenerationRequest request(std::vector<TokenId> prompt, size_t max_tokens, std::string key = "") {
+GenerationRequest keyed_request(std::vector<TokenId> prompt, size_t max_tokens, std::string key = "") {
   GenerationRequest out;
   out.prompt = std::move(prompt);
   out.max_tokens = max_tokens;
@@ -55,9 +55,9 @@ TEST(SchedulerTurns, OwnersOfManyRequestsDoNotHoldUpOthers) {
   Scheduler scheduler(history_engine({.before_pass = log.hook()}), {.max_running = 1});
   std::vector<std::unique_ptr<GenerationStream>> streams;
   for (TokenId i = 0; i < 6; ++i)
-    streams.push_back(scheduler.submit(request(prompt_of(10 + i, 5), 1, "greedy")).value());
-  streams.push_back(scheduler.submit(request(prompt_of(20, 5), 1, "modest")).value());
-  streams.push_back(scheduler.submit(request(prompt_of(30, 5), 1, "third")).value());
+    streams.push_back(scheduler.submit(keyed_request(prompt_of(10 + i, 5), 1, "greedy")).value());
+  streams.push_back(scheduler.submit(keyed_request(prompt_of(20, 5), 1, "modest")).value());
+  streams.push_back(scheduler.submit(keyed_request(prompt_of(30, 5), 1, "third")).value());
   log.gate.open();
   for (auto& stream : streams) read_all(*stream);
   std::vector<TokenId> order;
@@ -73,11 +73,11 @@ TEST(SchedulerTurns, OwnersOfManyRequestsDoNotHoldUpOthers) {
 TEST(SchedulerTurns, ShortPromptsOvertakeAndLongOnesGetOn) {
   Log log;
   Scheduler scheduler(history_engine({.before_pass = log.hook()}), {.max_running = 64});
-  auto first = scheduler.submit(request(prompt_of(1, 2), 1)).value();  // holds the thread up
-  auto large = scheduler.submit(request(prompt_of(2, 1280), 1)).value();
+  auto first = scheduler.submit(keyed_request(prompt_of(1, 2), 1)).value();  // holds the thread up
+  auto large = scheduler.submit(keyed_request(prompt_of(2, 1280), 1)).value();
   std::vector<std::unique_ptr<GenerationStream>> streams;
   for (TokenId i = 0; i < 40; ++i)
-    streams.push_back(scheduler.submit(request(prompt_of(10 + i, 64), 1)).value());
+    streams.push_back(scheduler.submit(keyed_request(prompt_of(10 + i, 64), 1)).value());
   log.gate.open();
   for (auto& stream : streams) read_all(*stream);
   EXPECT_EQ(read_all(*large).tokens().size(), 1u);
@@ -97,10 +97,10 @@ TEST(SchedulerTurns, ShortPromptsOvertakeAndLongOnesGetOn) {
 TEST(SchedulerTurns, SeveralPromptsShareAPass) {
   Log log;
   Scheduler scheduler(history_engine({.before_pass = log.hook()}), {});
-  auto first = scheduler.submit(request(prompt_of(1, 2), 1)).value();
+  auto first = scheduler.submit(keyed_request(prompt_of(1, 2), 1)).value();
   std::vector<std::unique_ptr<GenerationStream>> streams;
   for (TokenId i = 0; i < 6; ++i)
-    streams.push_back(scheduler.submit(request(prompt_of(10 + i, 20), 1)).value());
+    streams.push_back(scheduler.submit(keyed_request(prompt_of(10 + i, 20), 1)).value());
   log.gate.open();
   for (auto& stream : streams) read_all(*stream);
   size_t passes = 0;
@@ -115,8 +115,8 @@ TEST(SchedulerTurns, SeveralPromptsShareAPass) {
 TEST(SchedulerTurns, RunningStreamsGetATokenBetweenAnyTwoPassesOfAPrompt) {
   Log log;
   Scheduler scheduler(history_engine({.before_pass = log.hook()}), {});
-  auto running = scheduler.submit(request(prompt_of(1, 3), 3000)).value();
-  auto large = scheduler.submit(request(prompt_of(2, 3000), 1)).value();
+  auto running = scheduler.submit(keyed_request(prompt_of(1, 3), 3000)).value();
+  auto large = scheduler.submit(keyed_request(prompt_of(2, 3000), 1)).value();
   log.gate.open();
   read_all(*large);
   running->cancel();
@@ -136,11 +136,11 @@ class SharedBeginnings : public ::testing::TestWithParam<size_t> {};
 TEST_P(SharedBeginnings, AreComputedOnceEvenAtTheSameTime) {
   Log log;
   Scheduler scheduler(history_engine({.window = GetParam(), .before_pass = log.hook()}), {});
-  auto first = scheduler.submit(request(prompt_of(1, 2), 1)).value();
+  auto first = scheduler.submit(keyed_request(prompt_of(1, 2), 1)).value();
   const std::vector<TokenId> system = some_ids(500);
   std::vector<std::unique_ptr<GenerationStream>> streams;
   for (TokenId i = 0; i < 8; ++i)
-    streams.push_back(scheduler.submit(request(joined(system, prompt_of(100 + i, 30)), 3)).value());
+    streams.push_back(scheduler.submit(keyed_request(joined(system, prompt_of(100 + i, 30)), 3)).value());
   log.gate.open();
   size_t cached = 0;
   for (auto& stream : streams) cached += read_all(*stream).end->usage.cached_tokens;
@@ -152,10 +152,10 @@ TEST_P(SharedBeginnings, AreComputedOnceEvenAtTheSameTime) {
 TEST_P(SharedBeginnings, DoNotHangOnOneThatIsCancelled) {
   Log log;
   Scheduler scheduler(history_engine({.window = GetParam(), .before_pass = log.hook()}), {});
-  auto first = scheduler.submit(request(prompt_of(1, 2), 1)).value();
+  auto first = scheduler.submit(keyed_request(prompt_of(1, 2), 1)).value();
   const std::vector<TokenId> system = some_ids(500);
-  auto one = scheduler.submit(request(joined(system, prompt_of(100, 30)), 3)).value();
-  auto two = scheduler.submit(request(joined(system, prompt_of(101, 30)), 3)).value();
+  auto one = scheduler.submit(keyed_request(joined(system, prompt_of(100, 30)), 3)).value();
+  auto two = scheduler.submit(keyed_request(joined(system, prompt_of(101, 30)), 3)).value();
   log.gate.open();
   (void)first->next();
   one->cancel();
@@ -165,24 +165,24 @@ TEST_P(SharedBeginnings, DoNotHangOnOneThatIsCancelled) {
 TEST_P(SharedBeginnings, TheSecondTurnFindsTheFirst) {
   Scheduler scheduler(history_engine({.window = GetParam()}), {});
   const std::vector<TokenId> prompt = some_ids(700);
-  const Answer first = ask(scheduler, request(prompt, 40));
+  const Answer first = ask(scheduler, keyed_request(prompt, 40));
   const std::vector<TokenId> history = joined(prompt, first.tokens());
-  const Answer second = ask(scheduler, request(joined(history, some_ids(20, 3)), 5));
+  const Answer second = ask(scheduler, keyed_request(joined(history, some_ids(20, 3)), 5));
   EXPECT_EQ(second.end->usage.cached_tokens, 700u + 40 - 1);
   // A client that renders the answer differently still has the prompt.
-  const Answer other = ask(scheduler, request(joined(prompt, some_ids(20, 4)), 5));
+  const Answer other = ask(scheduler, keyed_request(joined(prompt, some_ids(20, 4)), 5));
   EXPECT_EQ(other.end->usage.cached_tokens, 700u);
 }
 
 TEST_P(SharedBeginnings, MessageEndsArePlacesToResume) {
   Scheduler scheduler(history_engine({.window = GetParam()}), {.checkpoint_spacing = 100});
   const std::vector<TokenId> system = some_ids(230), prompt = joined(system, some_ids(900, 1));
-  GenerationRequest with = request(prompt, 2);
+  GenerationRequest with = keyed_request(prompt, 2);
   with.boundaries = {230, 250, 600, 1000, 1020};
   ask(scheduler, std::move(with));
   const auto cached = [&](size_t n, size_t variant) {
     std::vector<TokenId> tokens(prompt.begin(), prompt.begin() + static_cast<std::ptrdiff_t>(n));
-    return ask(scheduler, request(joined(tokens, some_ids(30, variant)), 1)).end->usage.cached_tokens;
+    return ask(scheduler, keyed_request(joined(tokens, some_ids(30, variant)), 1)).end->usage.cached_tokens;
   };
   const bool windowed = GetParam() > 0;
   EXPECT_EQ(cached(230, 2), 230u);
@@ -196,7 +196,7 @@ TEST_P(SharedBeginnings, MessageEndsArePlacesToResume) {
 TEST_P(SharedBeginnings, WithoutACacheNothingIsShared) {
   Scheduler scheduler(history_engine({.window = GetParam()}), {.prefix_cache_bytes = 0});
   for (int i = 0; i < 2; ++i)
-    EXPECT_EQ(ask(scheduler, request(some_ids(300), 3)).end->usage.cached_tokens, 0u);
+    EXPECT_EQ(ask(scheduler, keyed_request(some_ids(300), 3)).end->usage.cached_tokens, 0u);
   while (!scheduler.idle()) std::this_thread::yield();
   scheduler.drop_prefix_cache().wait();
   EXPECT_EQ(bytes_left_behind(scheduler), 0u);

@@ -13,7 +13,7 @@
 namespace atelier {
 namespace {
 
-class EncodeGolden : public testing::TestWithParam<DType> {};
+class EncodeGolden : public ::testing::TestWithParam<DType> {};
 
 TEST_P(EncodeGolden, BytesAreWhatGgufQuantises) {
   const DTypeInfo& info = dtype_info(GetParam());
@@ -28,8 +28,8 @@ TEST_P(EncodeGolden, BytesAreWhatGgufQuantises) {
 }
 
 INSTANTIATE_TEST_SUITE_P(All, EncodeGolden,
-                         testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0, DType::kQ4_1,
-                                         DType::kQ5_0, DType::kQ5_1, DType::kMXFP4),
+                         ::testing::Values(DType::kF16, DType::kBF16, DType::kQ8_0, DType::kQ4_0,
+                                           DType::kQ4_1, DType::kQ5_0, DType::kQ5_1, DType::kMXFP4),
                          [](const auto& param) { return std::string(dtype_info(param.param).name); });
 
 std::vector<float> normal_values(size_t n, uint32_t seed, float scale) {

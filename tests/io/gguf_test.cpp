@@ -12,14 +12,14 @@
 namespace atelier::testing {
 namespace {
 
-MappedFile golden(const std::string& name) {
+MappedFile golden_file(const std::string& name) {
   Result<MappedFile> file = MappedFile::open(std::string(ATELIER_TEST_DATA) + "/io/" + name);
   EXPECT_TRUE(file) << file.error().message;
   return file ? std::move(*file) : MappedFile();
 }
 
 TEST(Gguf, ReadsEveryTypeThatGgufPyWrites) {
-  const MappedFile mapped = golden("every_type.gguf");
+  const MappedFile mapped = golden_file("every_type.gguf");
   const Result<GgufFile> file = GgufFile::parse(mapped.bytes(), "f");
   ASSERT_TRUE(file) << file.error().message;
   EXPECT_EQ(file->version(), 3u);
@@ -54,7 +54,7 @@ TEST(Gguf, ReadsEveryTypeThatGgufPyWrites) {
 }
 
 TEST(Gguf, ReadsTheTensorsThatGgufPyWrites) {
-  const MappedFile mapped = golden("every_type.gguf");
+  const MappedFile mapped = golden_file("every_type.gguf");
   const Result<GgufFile> file = GgufFile::parse(mapped.bytes(), "f");
   ASSERT_TRUE(file);
   ASSERT_EQ(file->tensors().size(), 3u);
@@ -76,7 +76,7 @@ TEST(Gguf, ReadsTheTensorsThatGgufPyWrites) {
 }
 
 TEST(Gguf, JsonHoldsAllButTokenizerArrays) {
-  const MappedFile mapped = golden("every_type.gguf");
+  const MappedFile mapped = golden_file("every_type.gguf");
   const Result<GgufFile> file = GgufFile::parse(mapped.bytes(), "f");
   ASSERT_TRUE(file);
   const nlohmann::json json = file->metadata().to_json();
@@ -102,7 +102,7 @@ TEST(Gguf, JsonReplacesBytesThatAreNotUtf8) {
 }
 
 TEST(Gguf, AccessorsSayWhatWasExpectedAndFound) {
-  const MappedFile mapped = golden("every_type.gguf");
+  const MappedFile mapped = golden_file("every_type.gguf");
   const Result<GgufFile> file = GgufFile::parse(mapped.bytes(), "f");
   ASSERT_TRUE(file);
   const GgufMetadata& m = file->metadata();
@@ -149,7 +149,7 @@ TEST(Gguf, TypeConfusionIsAnErrorForEveryAccessorAndType) {
 }
 
 TEST(Gguf, ReadsVersionTwoAlike) {
-  const MappedFile mapped = golden("every_type.gguf");
+  const MappedFile mapped = golden_file("every_type.gguf");
   std::string content(as_chars(mapped.bytes()));
   content[4] = 2;
   const Result<GgufFile> file = GgufFile::parse(ExactBytes(content).span(), "f");

@@ -6,7 +6,7 @@
 namespace atelier::testing {
 namespace {
 
-constexpr size_t kRows = 3;
+constexpr size_t kNormRows = 3;
 constexpr float kEps = 1e-5f;
 
 // A sum of n squares in at least 16 lanes is off by n/16 half-units at most, its root by half of that; a
@@ -20,9 +20,9 @@ TEST(Norm, RmsNormEqualsReferenceOnEveryLevel) {
     const ScopedIsa scoped(isa);
     for (const size_t n : odd_sizes()) {
       SCOPED_TRACE(::testing::Message() << isa_name(isa) << " n=" << n);
-      const PaddedMat x = PaddedMat::random(kRows, n, 1, 3.0f);
+      const PaddedMat x = PaddedMat::random(kNormRows, n, 1, 3.0f);
       const PaddedMat weight = PaddedMat::random(1, n, 2);
-      PaddedMat want = PaddedMat::output(kRows, n), got = PaddedMat::output(kRows, n);
+      PaddedMat want = PaddedMat::output(kNormRows, n), got = PaddedMat::output(kNormRows, n);
       kernels::rms_norm_ref(x.view(), row0(weight), kEps, want.view());
       kernels::rms_norm(x.view(), row0(weight), kEps, got.view());
       EXPECT_TRUE(close_relative(got.view(), want.view(), norm_ulps(n)));
@@ -50,9 +50,9 @@ TEST(Norm, AddRmsNormEqualsItsParts) {
     const ScopedIsa scoped(isa);
     for (const size_t n : odd_sizes()) {
       SCOPED_TRACE(::testing::Message() << isa_name(isa) << " n=" << n);
-      const PaddedMat y = PaddedMat::random(kRows, n, 4), weight = PaddedMat::random(1, n, 5);
-      PaddedMat apart = PaddedMat::random(kRows, n, 3), fused = apart;
-      PaddedMat want = PaddedMat::output(kRows, n), got = PaddedMat::output(kRows, n);
+      const PaddedMat y = PaddedMat::random(kNormRows, n, 4), weight = PaddedMat::random(1, n, 5);
+      PaddedMat apart = PaddedMat::random(kNormRows, n, 3), fused = apart;
+      PaddedMat want = PaddedMat::output(kNormRows, n), got = PaddedMat::output(kNormRows, n);
       kernels::add(apart.view(), y.view());
       kernels::rms_norm(apart.view(), row0(weight), kEps, want.view());
       kernels::add_rms_norm(fused.view(), y.view(), row0(weight), kEps, got.view());
@@ -70,13 +70,13 @@ TEST(Norm, LayerNormEqualsReferenceOnEveryLevel) {
     const ScopedIsa scoped(isa);
     for (const size_t n : odd_sizes()) {
       SCOPED_TRACE(::testing::Message() << isa_name(isa) << " n=" << n);
-      const PaddedMat x = PaddedMat::random(kRows, n, 6, 1.0f, kMean);
+      const PaddedMat x = PaddedMat::random(kNormRows, n, 6, 1.0f, kMean);
       const PaddedMat weight = PaddedMat::random(1, n, 7), bias = PaddedMat::random(1, n, 8);
-      PaddedMat want = PaddedMat::output(kRows, n), got = PaddedMat::output(kRows, n);
+      PaddedMat want = PaddedMat::output(kNormRows, n), got = PaddedMat::output(kNormRows, n);
       kernels::layer_norm_ref(x.view(), row0(weight), row0(bias), kEps, want.view());
       kernels::layer_norm(x.view(), row0(weight), row0(bias), kEps, got.view());
       EXPECT_TRUE(got.padding_is_intact());
-      for (size_t r = 0; r < kRows; ++r) {
+      for (size_t r = 0; r < kNormRows; ++r) {
         double sum = 0, squares = 0;
         for (const float v : x.view().row(r)) sum += double{v};
         const double mean = sum / static_cast<double>(n);

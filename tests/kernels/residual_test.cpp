@@ -5,16 +5,16 @@
 namespace atelier::testing {
 namespace {
 
-constexpr size_t kRows = 3;
+constexpr size_t kResidualRows = 3;
 
 TEST(Residual, SumsAreExactOnEveryLevel) {
   for (const Isa isa : present_isas()) {
     const ScopedIsa scoped(isa);
     for (const size_t n : odd_sizes()) {
       SCOPED_TRACE(::testing::Message() << isa_name(isa) << " n=" << n);
-      const PaddedMat x = PaddedMat::random(kRows, n, 1), y = PaddedMat::random(kRows, n, 2);
+      const PaddedMat x = PaddedMat::random(kResidualRows, n, 1), y = PaddedMat::random(kResidualRows, n, 2);
       PaddedMat want = x, got = x, want_bias = x, got_bias = x;
-      for (size_t r = 0; r < kRows; ++r)
+      for (size_t r = 0; r < kResidualRows; ++r)
         for (size_t i = 0; i < n; ++i) {
           want.view().row(r)[i] += y.view().row(r)[i];
           want_bias.view().row(r)[i] += y.view().row(1)[i];
@@ -34,7 +34,7 @@ TEST(Residual, AddScaledEqualsReferenceOnEveryLevel) {
     const ScopedIsa scoped(isa);
     for (const size_t n : odd_sizes()) {
       SCOPED_TRACE(::testing::Message() << isa_name(isa) << " n=" << n);
-      const PaddedMat x = PaddedMat::random(kRows, n, 1), y = PaddedMat::random(kRows, n, 2);
+      const PaddedMat x = PaddedMat::random(kResidualRows, n, 1), y = PaddedMat::random(kResidualRows, n, 2);
       PaddedMat want = x, got = x;
       kernels::add_scaled_ref(want.view(), weights, y.view());
       kernels::add_scaled(got.view(), weights, y.view());

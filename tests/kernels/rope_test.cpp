@@ -7,13 +7,13 @@
 namespace atelier::testing {
 namespace {
 
-constexpr size_t kRows = 3, kHeads = 2;
+constexpr size_t kRopeRows = 3, kHeads = 2;
 
 struct Angles {
   PaddedMat cos, sin;
 };
 Angles angles_of(size_t pairs) {
-  Angles a{PaddedMat::random(kRows, pairs, 1), PaddedMat::random(kRows, pairs, 2)};
+  Angles a{PaddedMat::random(kRopeRows, pairs, 1), PaddedMat::random(kRopeRows, pairs, 2)};
   std::vector<double> inv_freq(pairs);
   for (size_t i = 0; i < pairs; ++i)
     inv_freq[i] = std::pow(10000.0, -static_cast<double>(i) / static_cast<double>(pairs));
@@ -40,7 +40,7 @@ TEST(Rope, EqualsReferenceOnEveryLevel) {
           const size_t head_dim = 2 * pairs + pass;
           SCOPED_TRACE(::testing::Message() << isa_name(isa) << " " << layout.name << " pairs=" << pairs);
           const Angles angles = angles_of(pairs);
-          const PaddedMat x = PaddedMat::random(kRows, kHeads * head_dim, 3);
+          const PaddedMat x = PaddedMat::random(kRopeRows, kHeads * head_dim, 3);
           PaddedMat want = x, got = x;
           layout.ref(want.view(), head_dim, angles.cos.view(), angles.sin.view());
           layout.fast(got.view(), head_dim, angles.cos.view(), angles.sin.view());
@@ -48,7 +48,7 @@ TEST(Rope, EqualsReferenceOnEveryLevel) {
           // Values of a normal distribution stay below 6, the angles' scale is 1.25.
           EXPECT_TRUE(close(got.view(), want.view(), [](size_t, size_t) { return 4 * kUlp * 1.25 * 6 * 2; }));
           EXPECT_TRUE(got.padding_is_intact());
-          for (size_t r = 0; r < kRows; ++r)
+          for (size_t r = 0; r < kRopeRows; ++r)
             for (size_t h = 0; h < kHeads; ++h)
               for (size_t i = 2 * pairs; i < head_dim; ++i)
                 ASSERT_EQ(got.view().row(r)[h * head_dim + i], x.view().row(r)[h * head_dim + i]);

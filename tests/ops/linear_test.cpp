@@ -100,7 +100,7 @@ size_t count_wrong(MatView<const float> x, const Weight& weight, std::span<const
   return wrong;
 }
 
-class LinearFormats : public testing::TestWithParam<Format> {
+class LinearFormats : public ::testing::TestWithParam<Format> {
  protected:
   static constexpr size_t kRows = 53;  // three panels and five rows
 
@@ -257,7 +257,7 @@ TEST_P(LinearFormats, PackedSizeIsCloseToTheFormats) {
   EXPECT_LE(packed, stored * (format().dtype == DType::kF8E4M3 ? 1.035 : 1.03));
 }
 
-INSTANTIATE_TEST_SUITE_P(All, LinearFormats, testing::ValuesIn(formats()),
+INSTANTIATE_TEST_SUITE_P(All, LinearFormats, ::testing::ValuesIn(formats()),
                          [](const auto& info) { return format_name(info.param); });
 
 // The comparison above is worth something only if it can fail.

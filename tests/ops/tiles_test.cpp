@@ -26,8 +26,8 @@ bool has_tiles() { return matmul_kernels(active_isa()).tiles.round != nullptr; }
 // Elements that are not the double sum over x and w as they are rounded. What float32 may lose: n roundings
 // of half an ulp; a weight whose float was computed otherwise may round to the neighbouring bf16, two in a
 // row at most.
-size_t count_wrong(MatView<const float> x, const Weight& weight, std::span<const float> bias,
-                   MatView<const float> out) {
+size_t count_wrong_of_tiles(MatView<const float> x, const Weight& weight, std::span<const float> bias,
+                            MatView<const float> out) {
   const bool is_float = dtype_info(weight.dtype()).block_elems == 1;
   size_t wrong = 0;
   std::vector<float> w(weight.cols());
@@ -64,7 +64,7 @@ std::vector<Format> tile_formats() {
   return all;
 }
 
-class TileFormats : public testing::TestWithParam<Format> {
+class TileFormats : public ::testing::TestWithParam<Format> {
  protected:
   static constexpr size_t kRows = 149;  // nine panels and five rows: two tasks
 
@@ -97,7 +97,7 @@ TEST_P(TileFormats, MatchDouble) {
   for (const size_t m : std::initializer_list<size_t>{9, 15, 16, 17, 32, 33, 47, 70}) {
     const Matrix x = random_activations(m, GetParam().cols, static_cast<uint32_t>(m));
     const Matrix out = multiply(pool_, x.view, 100);
-    EXPECT_EQ(count_wrong(x.view, weight_, bias_, out.view), 0u) << "tokens " << m;
+    EXPECT_EQ(count_wrong_of_tiles(x.view, weight_, bias_, out.view), 0u) << "tokens " << m;
   }
 }
 
@@ -130,7 +130,7 @@ TEST_P(TileFormats, NonFiniteActivationsShow) {
     for (const float v : out.view.row(m)) EXPECT_EQ(std::isfinite(v), m != 3 && m != 19);
 }
 
-INSTANTIATE_TEST_SUITE_P(All, TileFormats, testing::ValuesIn(tile_formats()),
+INSTANTIATE_TEST_SUITE_P(All, TileFormats, ::testing::ValuesIn(tile_formats()),
                          [](const auto& info) { return format_name(info.param); });
 
 // Exponents at the ends of E8M0, where those of bf16 end too.
@@ -182,9 +182,9 @@ TEST(Tiles, ComparisonRejectsWrongResults) {
   const Matrix x = random_activations(40, 128, 1);
   Matrix out(40, 16, kSentinel);
   ops::linear(ctx, x.view, weight, {}, out.view);
-  ASSERT_EQ(count_wrong(x.view, weight, {}, out.view), 0u);
+  ASSERT_EQ(count_wrong_of_tiles(x.view, weight, {}, out.view), 0u);
   out.view.row(1)[3] += 0.1f * std::fabs(out.view.row(1)[3]) + 0.1f;
-  EXPECT_EQ(count_wrong(x.view, weight, {}, out.view), 1u);
+  EXPECT_EQ(count_wrong_of_tiles(x.view, weight, {}, out.view), 1u);
 }
 
 }  // namespace

@@ -12,7 +12,7 @@ struct Read {
   Error error;
 };
 
-Read read(std::string_view text) {
+Read read_fields(std::string_view text) {
   const Json json = Json::parse(text);
   Read out;
   const Status status = read_sampling(Fields(json), out.sampling);
@@ -21,7 +21,8 @@ Read read(std::string_view text) {
 }
 
 TEST(SamplingFields, EveryFieldGoesWhereItBelongs) {
-  const Read all = read(R"({"temperature": 0.5, "top_p": 0.25, "top_k": -1, "min_p": 0.125, "typical_p": 0.75,
+  const Read all =
+      read_fields(R"({"temperature": 0.5, "top_p": 0.25, "top_k": -1, "min_p": 0.125, "typical_p": 0.75,
     "repetition_penalty": 1.5, "presence_penalty": -1, "frequency_penalty": 2, "repeat_last_n": 64,
     "dry_multiplier": 0.5, "dry_base": 2, "dry_allowed_length": 3, "dry_penalty_last_n": -1,
     "dry_sequence_breakers": ["\n", ":"], "xtc_probability": 0.5, "xtc_threshold": 0.25,
@@ -55,7 +56,7 @@ TEST(SamplingFields, EveryFieldGoesWhereItBelongs) {
 TEST(SamplingFields, WhatIsNotSaidIsTheRecommendation) {
   const SamplerOptions recommended{.repetition_penalty = 1.25f, .temperature = 0.25f, .min_p = 0.5f};
   const SamplerOptions options =
-      read(R"({"min_p": 0, "mirostat": 0, "top_p": null})").sampling.over(recommended);
+      read_fields(R"({"min_p": 0, "mirostat": 0, "top_p": null})").sampling.over(recommended);
   EXPECT_EQ(options.temperature, 0.25f);
   EXPECT_EQ(options.repetition_penalty, 1.25f);
   EXPECT_EQ(options.min_p, 0.0f);
@@ -64,7 +65,7 @@ TEST(SamplingFields, WhatIsNotSaidIsTheRecommendation) {
 
 TEST(SamplingFields, ErrorsNameTheField) {
   const auto refused = [](const std::string& field, const std::string& value) {
-    const Error error = read("{\"" + field + "\": " + value + "}").error;
+    const Error error = read_fields("{\"" + field + "\": " + value + "}").error;
     EXPECT_TRUE(error.message.starts_with(field)) << field << " " << value << ": " << error.message;
   };
   for (const char* field :

@@ -14,7 +14,7 @@ namespace {
 using Ids = std::vector<TokenId>;
 using nlohmann::ordered_json;
 
-std::shared_ptr<const Tokenizer> load(const ordered_json& spec) {
+std::shared_ptr<const Tokenizer> load_spec(const ordered_json& spec) {
   auto tokenizer = parse_tokenizer_json(spec.dump(), {});
   EXPECT_TRUE(tokenizer) << tokenizer.error().message;
   return tokenizer ? *tokenizer : nullptr;
@@ -58,7 +58,7 @@ ordered_json llama_like() {
 }
 
 TEST(SentencePieceBpe, SpacesAndBytes) {
-  const auto tokenizer = load(llama_like());
+  const auto tokenizer = load_spec(llama_like());
   EXPECT_EQ(tokenizer->encode("ab"), (Ids{kBarA, kB}));
   EXPECT_EQ(tokenizer->encode("b ab"), (Ids{kBar, kB, kBarA, kB}));
   EXPECT_EQ(tokenizer->encode("  a"), (Ids{kTwoBars, kBarA}));
@@ -73,14 +73,14 @@ TEST(SentencePieceBpe, SpacesAndBytes) {
 }
 
 TEST(SentencePieceBpe, EachTextBetweenControlTokensIsOne) {
-  const auto tokenizer = load(llama_like());
+  const auto tokenizer = load_spec(llama_like());
   EXPECT_EQ(tokenizer->encode("<s>a<s>", Specials::kRecognised), (Ids{kBos, kBarA, kBos}));
   EXPECT_EQ(tokenizer->encode("a<s>a", Specials::kRecognised), (Ids{kBarA, kBos, kBarA}));
   for (const TokenId id : tokenizer->encode("<s>", Specials::kAsText)) EXPECT_NE(id, kBos);
 }
 
 TEST(SentencePieceBpe, DecodesWhatItEncodes) {
-  const auto tokenizer = load(llama_like());
+  const auto tokenizer = load_spec(llama_like());
   for (const std::string text : {"ab", " ab", "a  b é 中\n", "\t", "<0x0A>"}) {
     const Ids ids = tokenizer->encode(text);
     EXPECT_EQ(tokenizer->decode(ids), text);
@@ -107,9 +107,9 @@ TEST(SentencePieceBpe, DecodesWhatItEncodes) {
 TEST(SentencePieceBpe, WithoutBytesThereIsTheUnknownToken) {
   ordered_json spec = llama_like();
   spec["model"]["byte_fallback"] = false;
-  EXPECT_EQ(load(spec)->encode("axxa"), (Ids{kBarA, kUnk, kA}));
+  EXPECT_EQ(load_spec(spec)->encode("axxa"), (Ids{kBarA, kUnk, kA}));
   spec["model"]["fuse_unk"] = false;
-  EXPECT_EQ(load(spec)->encode("axxa"), (Ids{kBarA, kUnk, kUnk, kA}));
+  EXPECT_EQ(load_spec(spec)->encode("axxa"), (Ids{kBarA, kUnk, kUnk, kA}));
 }
 
 // The normalised form of an added token is what is looked for in normalised text.
@@ -117,7 +117,7 @@ TEST(SentencePieceBpe, NormalizedAddedTokens) {
   ordered_json spec = llama_like();
   spec["added_tokens"].push_back(
       {{"id", kTwoBars + 1}, {"content", "Q q"}, {"normalized", true}, {"special", true}});
-  const auto tokenizer = load(spec);
+  const auto tokenizer = load_spec(spec);
   EXPECT_EQ(tokenizer->encode("Q q", Specials::kRecognised), Ids{kTwoBars + 1});
   EXPECT_EQ(tokenizer->encode("a Q qa", Specials::kRecognised), (Ids{kBarA, kTwoBars + 1, kA}));
   EXPECT_EQ(tokenizer->find_token("Q q"), kTwoBars + 1);
@@ -135,7 +135,7 @@ ordered_json t5_like() {
 }
 
 TEST(SentencePieceUnigram, FromTokenizerJson) {
-  const auto tokenizer = load(t5_like());
+  const auto tokenizer = load_spec(t5_like());
   EXPECT_EQ(tokenizer->encode("a ﬁ"), (Ids{5, 2, 4}));
   EXPECT_EQ(tokenizer->encode("a</s>", Specials::kRecognised), (Ids{5, 1}));
   EXPECT_EQ(tokenizer->encode("</s>", Specials::kAsText), (Ids{2, 0}));
@@ -159,7 +159,7 @@ TEST(Tokenizer, UnknownExpressions) {
                              {"pretokenizers",
                               {{{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}},
                                {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"use_regex", false}}}}};
-    return load(spec);
+    return load_spec(spec);
   };
   EXPECT_EQ(with("he")->encode("hello"), (Ids{257, 256, 'o'}));
   EXPECT_EQ(with("z")->encode("hello"), Ids{259});
