@@ -46,23 +46,28 @@ bool descends(pid_t pid, pid_t from, const std::unordered_map<pid_t, pid_t>& par
   return false;
 }
 
+// Takes note of all that have ended. Orphans come to this process: without children it has no descendants,
+// and all processes of the machine need not be looked at, which takes longer than most commands.
+bool nobody_left() {
+  for (;;) {
+    const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
+    if (ended < 0 && errno != EINTR) return true;  // ECHILD
+    if (ended == 0) return false;
+  }
+}
+
 }  // namespace
 
 void end_descendants() {
   const pid_t self = ::getpid();
-  for (;;) {
+  while (!nobody_left()) {
     // Stopped first, so that none of them starts another while the list is gone through.
     for (const int signal : {SIGSTOP, SIGKILL}) {
       const auto all = parents();
       for (const auto& [pid, parent] : all)
         if (descends(pid, self, all)) ::kill(pid, signal);
     }
-    for (;;) {
-      const pid_t ended = ::waitpid(-1, nullptr, WNOHANG);
-      if (ended > 0 || (ended < 0 && errno == EINTR)) continue;
-      if (ended < 0) return;  // ECHILD: nobody is left
-      break;
-    }
+    if (nobody_left()) return;
     ::usleep(1000);
   }
 }
