@@ -93,10 +93,8 @@ Status ended(const agent::TaskEnd& end) {
   return fail(ErrorCode::kLimit, "{}", end.text);
 }
 
-// `engine`: null where the model is remote.
-Result<agent::AgentSessionOptions> session_options(const ExecFlags& flags, const Engine* engine) {
+Result<agent::AgentSessionOptions> session_options(const ExecFlags& flags) {
   ATELIER_TRY(agent::AgentSessionOptions options, flags.agent.session_options());
-  if (engine != nullptr) flags.agent.adapt(*engine, options);
   options.resume = flags.resume;
   if (!flags.output_schema_file.empty()) {
     ATELIER_TRY(options.bench.output_schema, read_file(flags.output_schema_file, kMaxSchemaFileBytes));
@@ -123,11 +121,12 @@ Result<std::string> task_of(const ExecFlags& flags) {
 
 Status run_exec(const ExecFlags& flags, const Globals& globals) {
   ATELIER_TRY(std::string task, task_of(flags));
+  ATELIER_TRY(agent::AgentSessionOptions options, session_options(flags));
   std::unique_ptr<Engine> engine;
-  if (!flags.agent.remote()) {
+  if (!options.bench.provider) {
     ATELIER_TRY(engine, load_engine(flags.agent.model, globals));
+    flags.agent.adapt(*engine, options);
   }
-  ATELIER_TRY(agent::AgentSessionOptions options, session_options(flags, engine.get()));
   ATELIER_TRY(const std::unique_ptr<agent::AgentSession> session,
               agent::AgentSession::open(engine.get(), std::move(options)));
   for (const std::string& text : session->bench().notes()) note(globals, text);

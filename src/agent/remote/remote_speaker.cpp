@@ -147,7 +147,7 @@ bool wait_for(std::chrono::seconds wait, const Speaker::Options& options) {
   return true;
 }
 
-Status refused(const Provider& provider, int status, std::string_view body) {
+Status refusal(const Provider& provider, int status, std::string_view body) {
   const std::string host = url_host(provider.url), why = error_text(body);
   if (status == 401 || status == 403)
     return fail(ErrorCode::kInvalidArgument, "{}: refuses {} ({}): {}", host,
@@ -176,7 +176,7 @@ Result<Speaker::Turn> RemoteSpeaker::speak(const Options& options) {
                                     one.head.status, wait.count()));
       if (wait_for(wait, options)) continue;
     } else if (done && one.head.status != 200) {
-      ATELIER_CHECK_OK(refused(provider_, one.head.status, one.error_body));
+      ATELIER_CHECK_OK(refusal(provider_, one.head.status, one.error_body));
     } else if (!done && !interrupted) {
       return fail(done.error().code, "provider: {}", done.error().message);
     } else if (!interrupted && !one.stream.ended()) {
