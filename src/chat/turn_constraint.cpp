@@ -86,6 +86,9 @@ class HarmonyTurn final : public TurnConstraint {
   std::string forced(size_t max_bytes) override {
     return matcher_ ? matcher_->forced(max_bytes) : std::string();
   }
+  std::string completion(std::string_view first) override {
+    return matcher_ ? matcher_->completion(first) : std::string();
+  }
 
  private:
   // `space`: "browser." in front of the names of built-in tools.
@@ -174,6 +177,10 @@ class TextTurn final : public TurnConstraint {
 
   std::string forced(size_t max_bytes) override {
     return alive_.size() == 1 && !reasoning_ ? alive_[0].matcher.forced(max_bytes) : std::string();
+  }
+
+  std::string completion(std::string_view first) override {
+    return alive_.empty() || reasoning_ ? std::string() : alive_[0].matcher.completion(first);
   }
 
  private:

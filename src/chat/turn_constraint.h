@@ -31,6 +31,9 @@ class TurnConstraint {
   // The bytes that must come next, as far as there is no choice; at most `max_bytes`.
   // constraint::forced_tokens() cuts them into tokens.
   virtual std::string forced(size_t max_bytes = 4096) = 0;
+  // The shortest text that begins with `first` and brings what the turn is inside of to its end, `first` not
+  // left out. Empty where there is none.
+  virtual std::string completion(std::string_view first = {}) = 0;
 };
 
 // The arguments of a tool by a grammar of the caller's instead of by its schema.

@@ -249,6 +249,27 @@ TEST(Matcher, CopiesRollsBackAndForces) {
   EXPECT_FALSE(matcher.accept(-1, with.tokenizer()));
 }
 
+TEST(Matcher, TheShortestWayToTheEnd) {
+  const WithVocabulary with;
+  const auto completion = [&](const char* gbnf, std::string_view so_far, std::string_view first = {}) {
+    ConstraintMatcher matcher = with.matcher(compile_gbnf(gbnf).value());
+    EXPECT_TRUE(matcher.accept_text(so_far)) << gbnf;
+    const std::string rest = matcher.completion(first);
+    EXPECT_EQ(matcher.steps(), 1u) << "it only looks";
+    EXPECT_TRUE(rest.empty() || (matcher.accept_text(rest) && matcher.can_end())) << gbnf << " " << rest;
+    return rest;
+  };
+  const char* list = "root ::= \"[\" (item (\",\" item)*)? \"]\"\nitem ::= root | \"word\" | [0-9]{3,9}";
+  EXPECT_EQ(completion(list, "["), "]");
+  EXPECT_EQ(completion(list, "[[["), "]]]");
+  EXPECT_EQ(completion(list, "[[wo"), "rd]]");
+  EXPECT_EQ(completion(list, "[1").size(), 3u) << "two more rounds that are owed, and the bracket";
+  EXPECT_EQ(completion(list, "[word,").size(), 3u) << "the shortest item";
+  EXPECT_EQ(completion(list, "[", "word"), "word]");
+  EXPECT_EQ(completion(list, "[", "nothing"), "") << "no text begins like that";
+  EXPECT_EQ(completion(list, "[]"), "");
+}
+
 TEST(Matcher, ForcedTokensStopWhereMoreTextCouldCutDifferently) {
   const WithVocabulary with;
   const auto text_of = [&](std::string_view forced) {

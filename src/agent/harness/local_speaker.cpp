@@ -76,16 +76,32 @@ struct LocalSpeaker::Sampling {
     if (!constraint || !constraint->inside()) return;
     const std::string text = constraint->forced(kMaxForcedBytes);
     if (text.size() <= 1) return;
-    // Cut as the model would have, which depends on what stands before.
-    const Tokenizer& tokenizer = constraints.tokenizer();
+    force_text(text, constraints.tokenizer(), [&](std::string_view all) {
+      return constraint::forced_tokens(all, constraints.tokenizer(), *constraints.vocabulary());
+    });
+  }
+
+  // The shortest text that ends the call, or the answer in a form, which the turn is inside of; it may be
+  // longer than what was set aside for it. False where there is none.
+  bool close(const Tokenizer& tokenizer) {
+    forced.clear();
+    const std::string text = constraint->completion();
+    if (text.empty()) return false;
+    force_text(text, tokenizer, [&](std::string_view all) { return tokenizer.encode(all); });
+    if (forced.empty()) forced = tokenizer.encode(text);  // what stands before was cut in another way
+    return closed = true;
+  }
+
+  // Cut as the model would have, which depends on what stands before.
+  template <class Cut>
+  void force_text(const std::string& text, const Tokenizer& tokenizer, Cut&& cut_tokens) {
     size_t first = tokens.size();
     std::string all;
     while (first > 0 && tokens.size() - first < kForcedContext && !tokenizer.is_special(tokens[first - 1]))
       --first;
     for (size_t i = first; i < tokens.size(); ++i) all += tokenizer.token_bytes(tokens[i]);
     const auto before = std::span(tokens).subspan(first);
-    const std::vector<TokenId> cut =
-        constraint::forced_tokens(all + text, tokenizer, *constraints.vocabulary());
+    const std::vector<TokenId> cut = cut_tokens(all + text);
     if (cut.size() > before.size() && std::equal(before.begin(), before.end(), cut.begin()))
       forced.assign(cut.begin() + static_cast<std::ptrdiff_t>(before.size()), cut.end());
   }
@@ -191,28 +207,26 @@ Status LocalSpeaker::sample(Sampling& turn, const Options& options) {
       if (masked && std::ranges::all_of(turn.mask, [](uint64_t word) { return word == 0; }))
         return fail(ErrorCode::kUnsupported, "nothing that this model could say next is allowed");
     }
-    TokenId token = -1;
-    const bool closing = masked && turn.tokens.size() + options.closing_tokens >= max_tokens;
-    if (closing && turn.constraint->inside()) {
-      token = closing_token(turn.mask, dialect_->tokenizer());
-      turn.closed = turn.closed || token >= 0;
-    }
     const uint64_t step = turn.tokens.size();
-    if (token < 0)
-      token = masked ? sampler.sample_masked(*logits, cache_.tokens(), step, turn.mask)
-                     : sampler.sample(*logits, cache_.tokens(), step);
-    if (!turn.take(token, stops, options)) break;
-    turn.force(*cache_.engine().constraints());
+    const bool closes = masked && !turn.closed && step + options.closing_tokens >= max_tokens &&
+                        turn.constraint->inside() && turn.close(dialect_->tokenizer());
+    if (!closes) {
+      const TokenId token = masked ? sampler.sample_masked(*logits, cache_.tokens(), step, turn.mask)
+                                   : sampler.sample(*logits, cache_.tokens(), step);
+      if (!turn.take(token, stops, options)) break;
+      turn.force(*cache_.engine().constraints());
+    }
     bool over = false;
     for (const TokenId forced : turn.forced) {
-      if (turn.tokens.size() == max_tokens) break;
+      if (turn.tokens.size() == (closes ? room : max_tokens)) break;
       ++turn.forced_tokens;
       over = !turn.take(forced, stops, options);
       if (over) break;
     }
     if (over) break;
-    if (turn.tokens.size() == max_tokens) {
-      turn.reason = max_tokens == room ? StopReason::kContextFull : StopReason::kMaxTokens;
+    const size_t limit = turn.closed && turn.constraint->inside() ? room : max_tokens;
+    if (turn.tokens.size() >= limit) {
+      turn.reason = limit == room ? StopReason::kContextFull : StopReason::kMaxTokens;
       break;
     }
     logits = cache_.append(std::span(turn.tokens).subspan(step));

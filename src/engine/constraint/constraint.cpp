@@ -2,7 +2,9 @@
 
 #include <algorithm>
 #include <atomic>
+#include <optional>
 
+#include "engine/constraint/distances.h"
 #include "engine/constraint/mask_builder.h"
 
 namespace atelier::constraint {
@@ -21,8 +23,15 @@ struct Constraint::Machine {
   void note_size() { bytes.store(store.bytes() + masks.bytes(), std::memory_order_relaxed); }
 
   std::mutex mutex;
+  // Made when first asked for.
+  Distances& distances() {
+    if (!known_distances) known_distances.emplace(store);
+    return *known_distances;
+  }
+
   ConfigStore store;
   MaskBuilder masks;
+  std::optional<Distances> known_distances;
   std::atomic<size_t> bytes = 0;
 };
 
@@ -145,6 +154,18 @@ std::string ConstraintMatcher::forced(size_t max_bytes) {
   }
   machine.note_size();
   return text;
+}
+
+std::string ConstraintMatcher::completion(std::string_view first) {
+  Constraint::Machine& machine = settle();
+  const std::lock_guard lock(machine.mutex);
+  machine.store.set_budget(kStepBudget);
+  ConfigId config = at();
+  for (const char c : first) config = machine.store.step(config, static_cast<uint8_t>(c));
+  const std::string rest = machine.distances().shortest_way(config);
+  machine.note_size();
+  if (config == ConfigStore::kDead || machine.store.exhausted()) return {};
+  return std::string(first) + rest;
 }
 
 // A token is final once no token of the vocabulary that begins in it or before reaches past the forced text:

@@ -77,6 +77,9 @@ class ConstraintMatcher {
   // The bytes that must come next, as far as there is no choice; at most `max_bytes`. They may end in the
   // middle of a character, and a model might write them in other tokens than an encoder: see forced_tokens().
   std::string forced(size_t max_bytes = 4096);
+  // The shortest text that begins with `first` and after which can_end(); empty where none does. Takes a look
+  // at all of the grammar once.
+  std::string completion(std::string_view first = {});
 
  private:
   ConfigId at() const { return history_.back(); }

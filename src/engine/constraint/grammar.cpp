@@ -1,6 +1,7 @@
 #include "engine/constraint/grammar.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace atelier::constraint {
 
@@ -40,8 +41,6 @@ Result<std::shared_ptr<const Grammar>> Grammar::restricted_to(const std::bitset<
 
 std::vector<uint8_t> Grammar::reaches_end(const Draft& draft, const std::bitset<256>& through) {
   const size_t n = draft.final.size();
-  // users[t]: the states whose verdict may change when t's does.
-  std::vector<std::vector<StateId>> users(n);
   const auto entry = [&](const Call& call) {
     return call.is_loop ? draft.loops[call.callee].body : static_cast<StateId>(call.callee);
   };
@@ -51,15 +50,23 @@ std::vector<uint8_t> Grammar::reaches_end(const Draft& draft, const std::bitset<
     return false;
   };
   std::vector<uint8_t> yes = draft.final;
-  for (StateId s = 0; s < n; ++s) {
-    for (const Edge& edge : draft.edges[s])
-      if (passable(edge)) users[edge.target].push_back(s);
-    for (const StateId target : draft.jumps[s]) users[target].push_back(s);
-    for (const Call& call : draft.calls[s]) {
-      users[call.resume].push_back(s);
-      users[entry(call)].push_back(s);
+  // Of state t the users, whose verdict may change when t's does: users[begin[t]] to users[begin[t + 1]].
+  const auto for_each_use = [&](auto&& use) {
+    for (StateId s = 0; s < n; ++s) {
+      for (const Edge& edge : draft.edges[s])
+        if (passable(edge)) use(edge.target, s);
+      for (const StateId target : draft.jumps[s]) use(target, s);
+      for (const Call& call : draft.calls[s]) {
+        use(call.resume, s);
+        use(entry(call), s);
+      }
     }
-  }
+  };
+  std::vector<uint32_t> begin(n + 2);
+  for_each_use([&](StateId used, StateId) { ++begin[used + 2]; });
+  std::partial_sum(begin.begin(), begin.end(), begin.begin());
+  std::vector<StateId> users(begin.back());
+  for_each_use([&](StateId used, StateId user) { users[begin[used + 1]++] = user; });
   const auto holds = [&](StateId s) {
     for (const Edge& edge : draft.edges[s])
       if (yes[edge.target] && passable(edge)) return true;
@@ -77,7 +84,8 @@ std::vector<uint8_t> Grammar::reaches_end(const Draft& draft, const std::bitset<
   while (!work.empty()) {
     const StateId done = work.back();
     work.pop_back();
-    for (const StateId s : users[done]) {
+    for (uint32_t i = begin[done]; i < begin[done + 1]; ++i) {
+      const StateId s = users[i];
       if (yes[s] || !holds(s)) continue;
       yes[s] = 1;
       work.push_back(s);

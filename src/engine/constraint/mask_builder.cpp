@@ -1,6 +1,7 @@
 #include "engine/constraint/mask_builder.h"
 
 #include <algorithm>
+#include <numeric>
 
 namespace atelier::constraint {
 namespace {
@@ -101,8 +102,11 @@ void MaskBuilder::prepare() {
 
 bool MaskBuilder::is_wide(StateId state, std::span<const size_t> nodes_by_byte) const {
   size_t n_bytes = 0, n_nodes = 0;
+  // A byte that leads to a place of its own leads into words, of which few go on: where texts are listed,
+  // each place is its own and not worth it.
   for (const Grammar::Edge& edge : store_.grammar().edges(state))
-    for (size_t byte = edge.first; byte <= edge.last; ++byte, ++n_bytes) n_nodes += nodes_by_byte[byte];
+    for (size_t byte = edge.first; byte <= edge.last && edge.first < edge.last; ++byte, ++n_bytes)
+      n_nodes += nodes_by_byte[byte];
   return n_bytes >= kWideBytes && n_nodes > kDirectNodes;
 }
 
@@ -284,22 +288,30 @@ Verdict MaskBuilder::walk(ConfigId start) {
     }
     ++i;
   }
+  return sorted_verdict(tokens, exits);
+}
+
+// Counted instead of compared: there are as many tokens as a vocabulary has, and few rounds and bytes.
+Verdict MaskBuilder::sorted_verdict(std::span<const std::pair<uint32_t, TokenId>> tokens,
+                                    std::span<const Verdict::Exit> exits) const {
+  const auto nodes = trie_->nodes();
   Verdict out;
-  std::ranges::sort(tokens);
-  out.tokens.reserve(tokens.size());
   for (const auto& [rounds, id] : tokens) {
-    while (out.up_to.size() < rounds) out.up_to.push_back(static_cast<uint32_t>(out.tokens.size()));
-    out.tokens.push_back(id);
+    if (out.up_to.size() <= rounds) out.up_to.resize(rounds + 1);
+    ++out.up_to[rounds];
   }
-  if (!tokens.empty()) out.up_to.push_back(static_cast<uint32_t>(out.tokens.size()));
-  std::ranges::sort(exits, {},
-                    [&](const Verdict::Exit& exit) { return std::pair(nodes[exit.node].byte, exit.node); });
-  out.exits = std::move(exits);
-  if (!out.exits.empty()) {
-    out.exit_begin.assign(257, 0);
-    for (const Verdict::Exit& exit : out.exits) ++out.exit_begin[nodes[exit.node].byte + 1u];
-    for (size_t byte = 0; byte < 256; ++byte) out.exit_begin[byte + 1] += out.exit_begin[byte];
-  }
+  std::partial_sum(out.up_to.begin(), out.up_to.end(), out.up_to.begin());
+  std::vector<uint32_t> next(out.up_to.size());
+  for (size_t r = 1; r < next.size(); ++r) next[r] = out.up_to[r - 1];
+  out.tokens.resize(tokens.size());
+  for (const auto& [rounds, id] : tokens) out.tokens[next[rounds]++] = id;
+  if (exits.empty()) return out;
+  out.exit_begin.assign(257, 0);
+  for (const Verdict::Exit& exit : exits) ++out.exit_begin[nodes[exit.node].byte + 1u];
+  std::partial_sum(out.exit_begin.begin(), out.exit_begin.end(), out.exit_begin.begin());
+  next.assign(out.exit_begin.begin(), out.exit_begin.end() - 1);
+  out.exits.resize(exits.size());
+  for (const Verdict::Exit& exit : exits) out.exits[next[nodes[exit.node].byte]++] = exit;
   return out;
 }
 

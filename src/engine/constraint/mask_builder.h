@@ -56,6 +56,8 @@ class MaskBuilder {
   const Verdict& analyse(Verdicts& known, uint64_t key, StateId state, StackId stack,
                          std::optional<StateId> body);
   Verdict walk(ConfigId config);
+  Verdict sorted_verdict(std::span<const std::pair<uint32_t, TokenId>> tokens,
+                         std::span<const Verdict::Exit> exits) const;
   // Might walking from here visit more nodes than walk_directly() does?
   bool is_wide(StateId state, std::span<const size_t> nodes_by_byte) const;
   void make_dense(Verdict& verdict) const;
