@@ -59,9 +59,21 @@ def calls(build: Path) -> None:
     figure("of a turn, found computed by the next", f"{100 * found['least_reuse']:.1f} % at least", ">= 99 %")
     for line in program(build, "bench_agent_calls", "--patches", model, 12, stderr=None).splitlines():
         found = json.loads(line)
-        whole = found["patches"] - found["cut_off"]
-        figure(f"patches that apply at once, grammar {found['patch_grammar']}", f"{found['applied']} of {whole}",
+        cut = f" ({found['cut_off']} cut off)" if found["cut_off"] else ""
+        figure(f"patches that apply at once, grammar {found['patch_grammar']}", f"{found['applied']} of {found['patches']}{cut}",
                "all" if found["patch_grammar"] == "on" else "")
+
+
+def masks(build: Path, scratch: Path) -> None:
+    """Of a file as long as files are offered line by line: lines of this program's own source."""
+    lines = [line for path in sorted((REPOSITORY / "src").rglob("*.cpp")) for line in path.read_text().splitlines()][:8000]
+    (scratch / "long.cpp").write_text("\n".join(lines) + "\n")
+    done = program(build, "bench_patch_masks", REPOSITORY / "tests" / "data" / "tokenizer" / "gpt-oss.json", scratch / "long.cpp")
+    found = re.search(r"made in +(\S+) ms +masks: median +(\S+) ms, first line +(\S+) ms, largest +(\S+) ms", done)
+    if not found:
+        return figure("patch grammar of 8,000 lines", done.strip())
+    figure("patch grammar of 8,000 lines", f"made in {found.group(1)} ms")
+    figure("  a mask, median (largest)", f"{found.group(2)} ms ({found.group(4)})")
 
 
 def seconds_until(command: list, cwd: Path, env: dict, *wanted: bytes) -> list[float]:
@@ -143,6 +155,7 @@ def main() -> None:
         sandboxes(build)
         start_up(Path(scratch) / "start")
         resume(Path(scratch) / "resume")
+        masks(build, Path(scratch))
         calls(build)
 
 

@@ -69,13 +69,19 @@ bool accepts(const std::shared_ptr<const Grammar>& grammar, std::string_view tex
 }
 
 // A random text of the language. Classes of bytes are drawn evenly, so that markers come as often as letters;
-// after a while it heads for the end where it can.
-std::string sample(const std::shared_ptr<const Grammar>& grammar, std::mt19937& random) {
+// after a while it heads for the end where it can. `guard`: where it is given, no file is named twice.
+std::string sample(const std::shared_ptr<const Grammar>& grammar, std::mt19937& random, PatchGuard* guard) {
   Follower follower(grammar);
   std::string text;
+  if (guard != nullptr) guard->push("{\"patch\": \"");
   for (size_t n = 0; n < 60'000; ++n) {
     if (follower.complete()) return text;
     std::vector<uint8_t> choices = follower.choices();
+    if (guard != nullptr)
+      std::erase_if(choices, [&](uint8_t byte) {
+        const char c = static_cast<char>(byte);
+        return !guard->names_once(std::string_view(&c, 1));
+      });
     if (choices.empty()) break;
     uint8_t byte = choices[random() % choices.size()];
     // Markers, line ends, ends of texts.
@@ -88,6 +94,7 @@ std::string sample(const std::shared_ptr<const Grammar>& grammar, std::mt19937& 
     }
     text += static_cast<char>(byte);
     EXPECT_TRUE(follower.take(text.substr(text.size() - 1)));
+    if (guard != nullptr) guard->push(text.substr(text.size() - 1));
   }
   return {};
 }
@@ -130,7 +137,7 @@ TEST_F(PatchLanguage, TakesThePatchesModelsWrite) {
         std::string("*** Add File: SRC/A.PY/x.py\n+x\n"), std::string("*** Add File: ../b.py\n+x\n"),
         std::string("*** Add File: .envrc\n+x\n"), std::string("*** Add File: src/.git/x\n+x\n"),
         std::string("*** Add File: src/new\n+x\n"), std::string("*** Update File: src/b.py\n@@\n+x\n"),
-        update + update, std::string("*** Delete File: src/b.py\n")}) {
+        std::string("*** Delete File: src/b.py\n")}) {
     EXPECT_FALSE(accepts(grammar, patch(body))) << body;
   }
 }
@@ -149,12 +156,13 @@ TEST_F(PatchLanguage, SpellsJsonAsJsonDoes) {
 
 // Anchors that the applier would find elsewhere first are not offered.
 TEST_F(PatchLanguage, AnchorsLeadWhereTheyStand) {
-  work_.write("a.txt", "begin\n  x\nmiddle\n  y\nx\nend\n");
+  work_.write("a.txt", "begin\n  x\n    x2\nmiddle\n  y\n    z\nx\nend\n");
   const auto grammar = grammar_of(scope({"a.txt"}), PatchSpelling::kPlain);
   const std::string head = "*** Begin Patch\n*** Update File: a.txt\n", end = "*** End Patch";
   EXPECT_FALSE(accepts(grammar, head + "@@ x\n-middle\n" + end));
   EXPECT_TRUE(accepts(grammar, head + "@@ x\n-end\n" + end));
   EXPECT_TRUE(accepts(grammar, head + "@@ y\n-x\n" + end));
+  EXPECT_FALSE(accepts(grammar, head + "@@ z\n-x\n" + end)) << "z begins nothing";
 }
 
 // Files made to be difficult: repeated lines, blanks, brackets, markers, missing newlines, CRLF.
@@ -190,20 +198,33 @@ std::string difficult_file(std::mt19937& random) {
   return text;
 }
 
+bool names_twice(const std::string& patch, const std::vector<std::string>& names) {
+  return std::ranges::any_of(names, [&](const std::string& name) {
+    const size_t first = patch.find(" File: " + name + "\n");
+    return first != std::string::npos && patch.find(" File: " + name + "\n", first + 1) != std::string::npos;
+  });
+}
+
 // The figure: of patches sampled at random, all apply at once; those that happen to change nothing are told
 // apart, since that is the one thing a grammar cannot see.
 TEST_F(PatchLanguage, EverySampleApplies) {
   std::mt19937 random(1);
+  const auto workspace = Workspace::open(work_.path());
+  const auto tokenizer = *Tokenizer::load(std::filesystem::path(ATELIER_TEST_DATA "/tokenizer/gpt-oss.json"));
   size_t n = 0, applied = 0, unchanged = 0;
   const size_t rounds = std::getenv("ATELIER_LONG_TESTS") != nullptr ? 2000 : 60;
   for (size_t round = 0; round < rounds; ++round) {
-    const std::vector<std::string> names = {"a.txt", "b/c.txt", "b/d/e f.txt"};
+    std::vector<std::string> names = {"a.txt", "b/c.txt", "b/d/e f.txt"};
+    const PatchSpelling spelling = round % 3 == 0 ? PatchSpelling::kPlain : PatchSpelling::kJson;
     for (const std::string& name : names) work_.write(name, difficult_file(random));
-    const PatchSpelling spelling = round % 2 == 0 ? PatchSpelling::kPlain : PatchSpelling::kJson;
-    const auto grammar = grammar_of(scope(names), spelling);
+    const auto bound = std::make_shared<const PatchScope>(scope(names));
+    const auto grammar = grammar_of(*bound, spelling);
     for (int i = 0; i < 5; ++i) {
-      std::string text = sample(grammar, random);
+      PatchGuard guard(*workspace, *tokenizer, bound);
+      std::string text = sample(grammar, random, spelling == PatchSpelling::kJson ? &guard : nullptr);
       ASSERT_FALSE(text.empty()) << "a sample that does not end";
+      // The guard reads what stands in JSON.
+      if (spelling == PatchSpelling::kPlain && names_twice(text, names)) continue;
       if (spelling == PatchSpelling::kJson) {
         const auto json = chat::parse_json("\"" + text + "\"", "patch");
         ASSERT_TRUE(json) << json.error().message << "\n" << text;
@@ -229,6 +250,7 @@ TEST_F(PatchLanguage, EverySampleApplies) {
 // A patch that puts back what it took away may not end before it changes something.
 TEST_F(PatchLanguage, TheGuardLetsNoPatchEndThatChangesNothing) {
   work_.write("a.txt", "x\ny\n");
+  work_.write("b.txt", "z\n");
   auto workspace = Workspace::open(work_.path());
   const auto tokenizer = Tokenizer::load(std::filesystem::path(ATELIER_TEST_DATA "/tokenizer/gpt-oss.json"));
   ASSERT_TRUE(tokenizer) << tokenizer.error().message;
@@ -236,7 +258,7 @@ TEST_F(PatchLanguage, TheGuardLetsNoPatchEndThatChangesNothing) {
   const size_t n_words = token_mask_words(words.vocab_size());
   // Which texts of one token may come after `so_far`.
   const auto allowed = [&](const std::string& so_far, std::string_view next) {
-    PatchGuard guard(*workspace, words);
+    PatchGuard guard(*workspace, words, std::make_shared<const PatchScope>(scope({"a.txt", "b.txt"})));
     // In pieces, as tokens come.
     for (size_t at = 0; at < so_far.size(); at += 3) guard.push(so_far.substr(at, 3));
     std::vector<uint64_t> mask(n_words, ~uint64_t{0});
@@ -254,6 +276,50 @@ TEST_F(PatchLanguage, TheGuardLetsNoPatchEndThatChangesNothing) {
   EXPECT_TRUE(allowed(head + R"(-x\n+z\n*** )", "E"));
   EXPECT_TRUE(allowed(head + R"(-x\n+x\n+\\n\n*** )", "E"));
   EXPECT_FALSE(allowed(head + R"( x\n*** )", "E"));
+  // Nor does one name a file twice.
+  const std::string once = head + R"(-x\n)";
+  EXPECT_TRUE(allowed(once + R"(*** Update File: )", "b"));
+  EXPECT_FALSE(allowed(once + R"(*** Update File: )", "a"));
+  EXPECT_FALSE(allowed(once + R"(*** Delete File: )", "a"));
+  const std::string both = once + R"(*** Delete File: b.txt\n)";
+  EXPECT_FALSE(allowed(both + R"(*** )", "U"));
+  EXPECT_TRUE(allowed(both + R"(*** )", "E"));
+  EXPECT_TRUE(allowed(both + R"(*** )", "A"));
+  const std::string added = both + R"(*** Add File: c.txt\n+x\n*** Add File: c)";
+  EXPECT_FALSE(allowed(added + ".txt", "\\n"));
+  EXPECT_TRUE(allowed(added + ".tx", "\\n"));
+}
+
+// The lines of a file that may come next are not as many alternatives as there are lines.
+TEST_F(PatchLanguage, ManyLinesAreFewAlternatives) {
+  std::string text;
+  for (int i = 0; i < 2500; ++i) text += "int f" + std::to_string(i) + "() {\n  return 1;\n}\n\n";
+  work_.write("long.c", text);
+  const PatchScope found = scope({"long.c"});
+  ASSERT_TRUE(found.files[0].bound);
+  const auto grammar = grammar_of(found, PatchSpelling::kPlain);
+  ConfigStore store(grammar);
+  ConfigId at = store.start();
+  const auto take = [&](std::string_view bytes) {
+    for (const char c : bytes) at = store.step(at, static_cast<uint8_t>(c));
+    return at != ConfigStore::kDead;
+  };
+  ASSERT_TRUE(take("*** Begin Patch\n*** Update File: long.c\n@@\n"));
+  EXPECT_LE(store.elements(at).size(), 4u);
+  ASSERT_TRUE(take(" }\n \n"));  // stands 2,500 times
+  EXPECT_LE(store.elements(at).size(), 8u);
+  ASSERT_TRUE(take("-int f7() {\n"));
+  EXPECT_FALSE(take("-}\n"));
+  // Any of them, again and again, forwards.
+  for (const std::string& hunk :
+       {std::string("@@\n-}\n \n int f2400() {\n"), std::string("@@ int f9() {\n-  return 1;\n }\n"),
+        std::string("@@\n   return 1;\n }\n \n-int f1200() {\n@@\n-int f1300() {\n")}) {
+    const std::string patch = "*** Begin Patch\n*** Update File: long.c\n" + hunk + "*** End Patch";
+    EXPECT_TRUE(accepts(grammar, patch)) << hunk;
+    EXPECT_TRUE(plan(patch)) << plan(patch).error().message;
+  }
+  EXPECT_FALSE(accepts(
+      grammar, "*** Begin Patch\n*** Update File: long.c\n@@\n-int f9() {\n@@\n-int f8() {\n*** End Patch"));
 }
 
 // Nobody who has seen a long file is kept from changing it: its lines are free.

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/patch/plan.h"
+#include "chat/json_text.h"
 #include "engine/token_filter.h"
 #include "tests/agent/scratch_folder.h"
 
@@ -71,6 +73,27 @@ class TurnRulesTest : public ::testing::TestWithParam<Family> {
     return true;
   }
 
+  // The arguments of a call that is begun by `text` and then brought to its end.
+  std::string closed_arguments(const std::string& text) {
+    TurnRules rules(options_);
+    auto turn = rules.begin(conversation_);
+    EXPECT_TRUE(turn && *turn);
+    const Tokenizer& tokenizer = dialect_->tokenizer();
+    const auto parser = dialect_->new_parser(chat::parser_options(conversation_));
+    std::vector<chat::Delta> deltas;
+    std::string call;
+    for (const bool first : {true, false})
+      for (const TokenId id : tokenizer.encode(first ? text : (*turn)->completion(), Specials::kRecognised)) {
+        parser->push(id, deltas);
+        for (const chat::Delta& delta : deltas)
+          if (delta.kind == chat::Delta::Kind::kToolCallBegin) call = delta.name;
+        deltas.clear();
+        (*turn)->push(id, *parser, call);
+      }
+    const chat::Message message = parser->finish(deltas);
+    return message.tool_calls.empty() ? "no call" : message.tool_calls[0].arguments;
+  }
+
   bool harmony() const { return GetParam().names == ToolNames::kHarmony; }
   std::string call(const std::string& tool, const Json& arguments) const {
     const std::string name = toolbox_->name_of(*toolbox_->find(tool));
@@ -111,6 +134,41 @@ TEST_P(TurnRulesTest, PatchesAreMadeOfLinesThatWereShown) {
   work_.write("a.txt", "one\nthree\n");
   EXPECT_TRUE(legal(patch("-three\n+3\n"))) << "files are read again for each turn";
   EXPECT_FALSE(legal(patch("-two\n+2\n")));
+}
+
+TEST_P(TurnRulesTest, FilesComeInAnyOrderEachOnce) {
+  work_.write("b.txt", "three\n");
+  declare();
+  show_file();
+  conversation_.messages.back().content += " and @b.txt";
+  const std::string a = "*** Update File: a.txt\n@@\n-two\n+2\n", b = "*** Update File: b.txt\n@@\n-three\n";
+  const auto whole = [&](const std::string& sections) {
+    return call("apply_patch", {{"patch", "*** Begin Patch\n" + sections + "*** End Patch"}});
+  };
+  EXPECT_TRUE(legal(whole(a + b)));
+  EXPECT_TRUE(legal(whole(b + a)));
+  EXPECT_FALSE(legal(whole(a + b + a)));
+  EXPECT_FALSE(legal(whole(b + "*** Delete File: b.txt\n")));
+}
+
+// Wherever a call stands, there is an end to it, and a patch that applies.
+TEST_P(TurnRulesTest, WhatIsBegunCanBeBroughtToItsEnd) {
+  work_.write("b.txt", "three\n");
+  declare();
+  show_file();
+  conversation_.messages.back().content += " and @b.txt";
+  const std::string whole = patch(" one\n-two\n+2\n one\n@@\n+three\n*** Update File: b.txt\n@@ three\n+4\n");
+  const std::string unchanged = patch("-two\n+two\n+2\n");
+  for (const std::string& text : {whole, unchanged}) {
+    for (size_t n = text.find("Begin Patch"); n < text.find("*** End Patch"); ++n) {
+      const std::string arguments = closed_arguments(text.substr(0, n));
+      const auto json = chat::parse_json(arguments, "arguments");
+      ASSERT_TRUE(json) << text.substr(0, n) << "\n" << arguments;
+      const auto parsed = parse_patch((*json)["patch"].get<std::string>());
+      ASSERT_TRUE(parsed) << arguments;
+      EXPECT_TRUE(plan_patch(*workspace_, *parsed)) << arguments;
+    }
+  }
 }
 
 TEST_P(TurnRulesTest, TheSwitchLeavesTheSchema) {

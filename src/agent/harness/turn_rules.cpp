@@ -13,13 +13,10 @@ namespace atelier::agent {
 namespace {
 
 constexpr std::string_view kPatchTool = "apply_patch";
+constexpr std::string_view kEndOfPatch = "*** End Patch";
 constexpr std::string_view kReplaceTool = "replace";
 // Of the files whose lines are offered, all together.
-constexpr std::array<size_t, 3> kMaxBytes = {96 << 10, 24 << 10, 0};
-
-bool has(std::span<const uint64_t> mask, TokenId id) {
-  return (mask[static_cast<size_t>(id) / 64] >> (static_cast<size_t>(id) % 64) & 1) != 0;
-}
+constexpr std::array<size_t, 4> kMaxBytes = {384 << 10, 96 << 10, 24 << 10, 0};
 
 using Scope = std::shared_ptr<const PatchScope>;
 
@@ -46,12 +43,12 @@ chat::ArgumentsLanguage schema_arguments(const std::string& schema) {
           }};
 }
 
-// A turn whose patches may not end before they change something.
+// A turn whose patches may not end before they change something, and name no file twice.
 class GuardedTurn final : public chat::TurnConstraint {
  public:
   GuardedTurn(std::unique_ptr<chat::TurnConstraint> turn, const Workspace& workspace,
-              const Tokenizer& tokenizer)
-      : turn_(std::move(turn)), guard_(workspace, tokenizer), tokenizer_(tokenizer) {}
+              const Tokenizer& tokenizer, const Scope& scope)
+      : turn_(std::move(turn)), guard_(workspace, tokenizer, scope), tokenizer_(tokenizer) {}
 
   Result<bool> allowed(std::span<uint64_t> mask) override {
     ATELIER_TRY(const bool masked, turn_->allowed(mask));
@@ -67,7 +64,10 @@ class GuardedTurn final : public chat::TurnConstraint {
   }
   bool complete() override { return turn_->complete(); }
   bool inside() override { return turn_->inside(); }
+  // What remains legal after the guard is legal for the grammar: where that leaves no choice, nor does the
+  // guard.
   std::string forced(size_t max_bytes) override { return turn_->forced(max_bytes); }
+  std::string completion(std::string_view first) override;
 
  private:
   std::unique_ptr<chat::TurnConstraint> turn_;
@@ -75,6 +75,20 @@ class GuardedTurn final : public chat::TurnConstraint {
   const Tokenizer& tokenizer_;
   bool in_call_ = false;
 };
+
+// The shortest one, if the patch then changes something; else it adds a line, or goes to a file that it has
+// not named yet.
+std::string GuardedTurn::completion(std::string_view first) {
+  const std::string shortest = turn_->completion(first);
+  if (!in_call_ || !first.empty() || guard_.ends_well(shortest)) return shortest;
+  std::vector<std::string> begins = guard_.names_left();
+  if (const size_t end = shortest.find(kEndOfPatch); end != std::string::npos)
+    for (const std::string_view line : {"+\\n", "+.\\n"})
+      begins.push_back(shortest.substr(0, end) + std::string(line));
+  for (const std::string& begin : begins)
+    if (std::string all = turn_->completion(begin); guard_.ends_well(all)) return all;
+  return shortest;
+}
 
 }  // namespace
 
@@ -109,7 +123,7 @@ Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::begin(const chat::Conve
     known_key_ = first_key;
     known_level_ = level;
     if (!turn || *turn == nullptr) return turn;
-    return std::make_unique<GuardedTurn>(std::move(*turn), workspace, dialect.tokenizer());
+    return std::make_unique<GuardedTurn>(std::move(*turn), workspace, dialect.tokenizer(), scope);
   }
   return make(conversation, nullptr, "");
 }
@@ -128,15 +142,6 @@ Result<std::unique_ptr<chat::TurnConstraint>> TurnRules::make(const chat::Conver
     return schema_arguments(options_.toolbox->arguments_schema(*tool));
   };
   return chat::make_turn_constraint(*options_.dialect, conversation, options_.constraints, made);
-}
-
-TokenId closing_token(std::span<const uint64_t> mask, const Tokenizer& tokenizer) {
-  // A patch ends where a line of it does; never by another section.
-  constexpr std::array<std::string_view, 16> kOrder = {"\"", "\\n", "***", " End", " Patch", "}", "]", "0",
-                                                       ":",  "{",   "[",   "e",    "l",      "s", "/", "."};
-  for (const std::string_view text : kOrder)
-    if (const auto id = tokenizer.find_token(text); id && has(mask, *id)) return *id;
-  return -1;
 }
 
 }  // namespace atelier::agent

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <memory>
-#include <span>
 #include <string>
 
 #include "agent/patch/patch_scope.h"
@@ -44,9 +43,5 @@ class TurnRules {
   std::string known_key_;
   size_t known_level_ = 0;
 };
-
-// Of the tokens in `mask` one that brings JSON to its end soonest: closing quotes and brackets first, and in
-// a patch the end of the line. -1 if none of the likely ones is allowed.
-TokenId closing_token(std::span<const uint64_t> mask, const Tokenizer& tokenizer);
 
 }  // namespace atelier::agent

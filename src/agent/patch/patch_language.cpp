@@ -4,8 +4,8 @@
 #include <map>
 #include <set>
 
+#include "agent/patch/hunk_language.h"
 #include "agent/patch/text.h"
-#include "agent/patch/text_file.h"
 #include "agent/workspace/quote.h"
 
 namespace atelier::agent {
@@ -17,18 +17,11 @@ using constraint::ExprId;
 using constraint::GrammarBuilder;
 using constraint::kUnbounded;
 
-// A line longer than this is data: nobody edits it by its text.
-constexpr size_t kMaxLineText = 2000;
 constexpr size_t kMaxSegment = 64;  // of a new file's path
 constexpr size_t kMaxNewFolders = 4;
 
 bool has_controls(std::string_view text) {
   return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; });
-}
-
-// Can stand behind a blank or a minus and be read back as it is.
-bool is_line_usable(std::string_view text) {
-  return text.size() <= kMaxLineText && !has_controls(text) && is_utf8(text);
 }
 
 // Names of files without a dot inside that are common all the same; no new folder has one of them.
@@ -76,59 +69,36 @@ class PatchWriter {
     const constraint::RuleId rule = b_.declare("free line");
     b_.define(rule, b_.sequence({b_.repeat(any_character(), 0, kUnbounded), newline_}));
     free_line_ = b_.rule(rule);
-    added_ = b_.sequence({b_.bytes("+"), free_line_});
+    const constraint::RuleId added = b_.declare("added line");
+    b_.define(added, b_.sequence({b_.bytes("+"), free_line_}));
+    added_ = b_.rule(added);
   }
 
-  ExprId patch(const PatchScope& scope) {
-    // Layer 0: no section yet; layer 1: at least one. In each, state i: files before i are done with.
-    const size_t n = scope.files.size();
-    Automaton all;
-    const uint32_t start = all.state();
-    const uint32_t first = all.states(n + 1), second = all.states(n + 1);
-    const uint32_t end = all.state(/*accepting=*/true);
-    all.edge(start, line("*** Begin Patch"), first);
-    ExprId add = b_.never();
+  Result<ExprId> patch(const PatchScope& scope) {
     if (!scope.folders.empty()) {
       const constraint::RuleId path = b_.declare("new path");
       b_.define(path, new_path(scope.folders));
       new_path_ = b_.rule(path);
-      const constraint::RuleId rule = b_.declare("added file");
-      b_.define(rule, b_.sequence({b_.bytes("*** Add File: "), new_path_, newline_,
-                                   b_.repeat(added_, 1, kUnbounded)}));
-      add = b_.rule(rule);
     }
-    for (size_t i = 0; i <= n; ++i) {
-      const auto at = static_cast<uint32_t>(i);
-      for (const uint32_t layer : {first, second}) {
-        if (!b_.is_never(add)) all.edge(layer + at, add, second + at);
-        if (i == n) continue;
-        all.edge(layer + at, b_.empty(), layer + at + 1);
-      }
-      all.edge(second + at, b_.bytes("*** End Patch"), end);
-      if (i == n) continue;
-      const constraint::RuleId rule = b_.declare("section");
-      b_.define(rule, section(scope.files[i]));
-      for (const uint32_t layer : {first, second}) all.edge(layer + at, b_.rule(rule), second + at + 1);
-    }
+    // Sections in any order; that no file is named twice is PatchGuard's to see to.
+    Automaton all;
+    const uint32_t start = all.state(), first = all.state(), second = all.state();
+    const uint32_t end = all.state(/*accepting=*/true);
+    all.edge(start, line("*** Begin Patch"), first);
+    all.edge(second, b_.bytes("*** End Patch"), end);
+    ATELIER_TRY(const std::vector<ExprId> sections, all_sections(scope));
+    for (const uint32_t from : {first, second})
+      for (const ExprId section : sections) all.edge(from, section, second);
     return b_.automaton(all.get());
   }
 
  private:
   std::string spelt(std::string_view text) const {
-    if (!json_) return std::string(text);
-    std::string out;
-    for (const char c : text) {
-      if (c == '"' || c == '\\') out += '\\';
-      if (c == '\t') {
-        out += "\\t";
-      } else {
-        out += c;
-      }
-    }
-    return out;
+    return patch_text(text, json_ ? PatchSpelling::kJson : PatchSpelling::kPlain);
   }
+  std::string whole_line(std::string_view text) const { return spelt(text) + (json_ ? "\\n" : "\n"); }
   ExprId text(std::string_view bytes) { return bytes.empty() ? b_.empty() : b_.bytes(spelt(bytes)); }
-  ExprId line(std::string_view bytes) { return b_.bytes(spelt(bytes) + (json_ ? "\\n" : "\n")); }
+  ExprId line(std::string_view bytes) { return b_.bytes(whole_line(bytes)); }
 
   // Of added lines: everything but controls.
   ExprId any_character() {
@@ -159,79 +129,27 @@ class PatchWriter {
     return b_.repeat(b_.sequence({heading, b_.repeat(one, 1, kUnbounded)}), 1, kUnbounded);
   }
 
-  ExprId section(const PatchableFile& file) {
-    const ExprId path = text(file.path);
-    if (!file.bound) return b_.sequence({b_.bytes("*** Update File: "), path, newline_, free_hunks()});
-    const ExprId erase = b_.sequence({b_.bytes("*** Delete File: "), path, newline_});
-    std::vector<ExprId> update = {b_.bytes("*** Update File: "), path, newline_};
+  // Each begins with bytes, as far as they are known, so that they become one tree of letters.
+  Result<std::vector<ExprId>> all_sections(const PatchScope& scope) {
+    std::vector<ExprId> sections;
     if (!b_.is_never(new_path_))
-      update.push_back(b_.optional(b_.sequence({b_.bytes("*** Move to: "), new_path_, newline_})));
-    update.push_back(hunks(file));
-    return b_.choice({erase, b_.sequence(update)});
-  }
-
-  // Where a line may be an anchor without leading further than itself: it is found as a whole, by the pass
-  // that finds it first.
-  static std::vector<std::string> anchors(std::span<const TextLine> lines) {
-    std::set<std::string_view> right_trimmed_lines;
-    for (const TextLine& one : lines) right_trimmed_lines.insert(right_trimmed(one.text));
-    std::vector<std::string> texts;
-    for (const TextLine& one : lines) {
-      const std::string_view anchor = trimmed(one.text);
-      const bool letter = !anchor.empty() && ((anchor[0] >= 'a' && anchor[0] <= 'z') ||
-                                              (anchor[0] >= 'A' && anchor[0] <= 'Z') || anchor[0] == '_');
-      const bool reaches_itself = one.text == anchor || !right_trimmed_lines.contains(anchor);
-      texts.emplace_back(
-          letter && reaches_itself && !anchor.ends_with("@@") && is_line_usable(anchor) ? anchor : "");
-    }
-    return texts;
-  }
-
-  // Hunks over lines 0 to n. For each place p: `after` a hunk that ended there, a hunk that is `bare`
-  // (without an anchor) or `anchored`, with only added lines so far (bare_added, anchored_added); `from` p on
-  // any line may be the block's first; `in` a block whose next line is p.
-  ExprId hunks(const PatchableFile& file) {
-    const auto parsed = TextFile::parse(file.path, file.content);
-    if (!parsed) return b_.never();
-    const std::span<const TextLine> lines = parsed->lines;
-    const std::vector<std::string> anchor_texts = anchors(lines);
-    const auto n = static_cast<uint32_t>(lines.size());
-    Automaton all;
-    const uint32_t start = all.state();
-    const uint32_t after = all.states(n + 1), anchor = all.states(n + 1), bare = all.states(n + 1);
-    const uint32_t bare_added = all.states(n + 1), anchored = all.states(n + 1),
-                   anchored_added = all.states(n + 1);
-    const uint32_t from = all.states(n + 1), in = all.states(n + 1), next = all.states(n + 1);
-    const ExprId kept = b_.chars({{' ', ' '}, {'-', '-'}});
-    const ExprId separator = line("@@"), heading = b_.bytes("@@ ");
-    all.edge(start, separator, bare);
-    all.edge(start, heading, anchor);
-    for (uint32_t p = 0; p <= n; ++p) {
-      all.accept(after + p);
-      all.edge(after + p, separator, bare + p);
-      if (p < n) all.edge(after + p, heading, anchor + p);
-      for (const auto& [state, with_added] : {std::pair(bare, bare_added),
-                                              {bare_added, bare_added},
-                                              {anchored, anchored_added},
-                                              {anchored_added, anchored_added}}) {
-        all.edge(state + p, added_, with_added + p);
-        all.edge(state + p, b_.empty(), from + p);
+      sections.push_back(
+          b_.sequence({b_.bytes("*** Add File: "), new_path_, newline_, b_.repeat(added_, 1, kUnbounded)}));
+    for (const PatchableFile& file : scope.files) {
+      const constraint::RuleId rule = b_.declare("update of " + file.path);
+      if (!file.bound) {
+        b_.define(rule, free_hunks());
+      } else {
+        ATELIER_TRY(
+            const ExprId hunks,
+            hunk_language(b_, {added_, [this](std::string_view text) { return whole_line(text); }}, file));
+        const ExprId move = b_.sequence({b_.bytes("*** Move to: "), new_path_, newline_});
+        b_.define(rule, b_.sequence({b_.optional(move), hunks}));
+        sections.push_back(line("*** Delete File: " + file.path));
       }
-      // Added lines alone go behind the anchor, without one to the end.
-      all.edge(bare_added + p, b_.empty(), after + n);
-      all.edge(anchored_added + p, b_.empty(), after + p);
-      all.edge(in + p, added_, in + p);
-      all.edge(in + p, b_.empty(), after + p);
-      if (p == n) continue;
-      all.edge(in + p, b_.empty(), next + p);
-      all.edge(from + p, b_.empty(), next + p);
-      all.edge(from + p, b_.empty(), from + p + 1);
-      if (is_line_usable(lines[p].text))
-        all.edge(next + p, b_.sequence({kept, line(lines[p].text)}), in + p + 1);
-      if (!anchor_texts[p].empty()) all.edge(anchor + p, line(anchor_texts[p]), anchored + p + 1);
-      all.edge(anchor + p, b_.empty(), anchor + p + 1);
+      sections.push_back(b_.sequence({line("*** Update File: " + file.path), b_.rule(rule)}));
     }
-    return b_.automaton(all.get());
+    return sections;
   }
 
   // A name's letters, those of `taken` left out, in any case of letters.
@@ -347,6 +265,20 @@ class PatchWriter {
 
 }  // namespace
 
+std::string patch_text(std::string_view text, PatchSpelling spelling) {
+  if (spelling == PatchSpelling::kPlain) return std::string(text);
+  std::string out;
+  for (const char c : text) {
+    if (c == '"' || c == '\\') out += '\\';
+    if (c == '\t') {
+      out += "\\t";
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
+
 bool is_patchable(std::string_view path, std::string_view content) {
   return !has_controls(path) && is_utf8(path) && trimmed(path) == path && !path.empty() &&
          content.find('\0') == std::string_view::npos;
@@ -356,7 +288,7 @@ Result<constraint::ExprId> patch_language(GrammarBuilder& builder, const PatchSc
                                           PatchSpelling spelling) {
   if (scope.empty())
     return fail(ErrorCode::kInvalidArgument, "patch: expected files or folders that may change, found none");
-  const ExprId patch = PatchWriter(builder, spelling).patch(scope);
+  ATELIER_TRY(const ExprId patch, PatchWriter(builder, spelling).patch(scope));
   if (builder.full())
     return fail(ErrorCode::kLimit, "patch: the files are too long to be offered line by line");
   return patch;

@@ -19,7 +19,7 @@ struct PatchableFile {
   std::string path{};
   std::string content{};
   // False: too long to be offered line by line. It may be updated with hunks whose lines are free, which may
-  // fail to apply.
+  // fail to apply, and not be moved or deleted.
   bool bound = true;
 };
 // A folder that files may be added to, and the names in it, which new ones must not have.
@@ -28,7 +28,7 @@ struct PatchableFolder {
   std::vector<std::string> names{};
 };
 struct PatchScope {
-  std::vector<PatchableFile> files{};      // by path; each at most once in a patch, in this order
+  std::vector<PatchableFile> files{};      // in any order, each at most once (PatchGuard)
   std::vector<PatchableFolder> folders{};  // none: nothing can be added
 
   bool empty() const { return files.empty() && folders.empty(); }
@@ -40,7 +40,11 @@ enum class PatchSpelling {
   kJson,  // inside of a JSON string, quotes not included
 };
 
+// A text without line ends, as it is written in a patch.
+std::string patch_text(std::string_view text, PatchSpelling spelling);
+
 // From "*** Begin Patch" to "*** End Patch", with at least one section. kLimit where the files are too long.
+// Whatever is generated under it applies if no file is named twice, which PatchGuard sees to.
 Result<constraint::ExprId> patch_language(constraint::GrammarBuilder& builder, const PatchScope& scope,
                                           PatchSpelling spelling);
 

@@ -14,9 +14,8 @@
 namespace atelier::agent {
 namespace {
 
-// Offered line by line, in all files: each may be a hunk's first, and all of them are looked at for one
-// token.
-constexpr size_t kMaxOfferedLines = 3000;
+// Of the files offered line by line: shorter lines take more of a grammar than their bytes.
+constexpr size_t kBytesPerLine = 32;
 constexpr size_t kMaxNames = 4096;  // in a folder that files are added to
 
 struct CloseListing {
@@ -61,7 +60,7 @@ PatchScope patch_scope(const Workspace& workspace, std::span<const std::string> 
     if (scope.files.size() == options.max_files) break;
     auto content = workspace.read(path, options.max_bytes - bytes);
     const size_t more_lines = content ? count_lines(content->bytes) : 0;
-    const bool bound = content && lines + more_lines <= kMaxOfferedLines;
+    const bool bound = content && lines + more_lines <= options.max_bytes / kBytesPerLine;
     if (!content && (content.error().code != ErrorCode::kLimit || begins_as_binary(workspace, path)))
       continue;
     if (!is_patchable(path, content ? content->bytes : "")) continue;

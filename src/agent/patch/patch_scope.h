@@ -11,7 +11,7 @@ namespace atelier::agent {
 
 struct PatchScopeOptions {
   size_t max_files = 64;
-  size_t max_bytes = 96 << 10;  // of all files together; those named first come first
+  size_t max_bytes = 384 << 10;  // of all files together; those named first come first
   size_t max_folders = 24;
 };
 // `seen`: paths of files, the most recent first; those that are gone or binary are left out.

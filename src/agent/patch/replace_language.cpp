@@ -13,6 +13,8 @@ using constraint::ExprId;
 // More lines than this that stand somewhere else as well: nobody names such a place by its text.
 constexpr size_t kMaxNeeded = 6;
 constexpr size_t kMaxLineBytes = 2000;
+// Of all files: each line is sought in all of its file.
+constexpr size_t kMaxPieceBytes = 96 << 10, kMaxPieceLines = 3000;
 
 struct Piece {
   size_t begin, end;  // bytes of the file, without the line's end
@@ -83,12 +85,17 @@ Result<ExprId> replace_language(constraint::JsonLanguage& json, const PatchScope
   };
   const ExprId any = json.quoted(builder.repeat(json.string_char(), 1, constraint::kUnbounded));
   std::vector<ExprId> files;
+  size_t bytes = 0, lines = 0;
   for (const PatchableFile& file : scope.files) {
     if (file.bound && !is_plain(file)) continue;
-    const ExprId piece = file.bound ? pieces(builder, file.content) : builder.empty();
+    const auto n_lines = static_cast<size_t>(std::ranges::count(file.content, '\n')) + 1;
+    const bool bound =
+        file.bound && bytes + file.content.size() <= kMaxPieceBytes && lines + n_lines <= kMaxPieceLines;
+    if (bound) bytes += file.content.size(), lines += n_lines;
+    const ExprId piece = bound ? pieces(builder, file.content) : builder.empty();
     if (builder.is_never(piece)) continue;
     files.push_back(builder.sequence({member("path", json.quoted(builder.bytes(spelt(file.path)))),
-                                      json.comma(), member("old", file.bound ? json.quoted(piece) : any),
+                                      json.comma(), member("old", bound ? json.quoted(piece) : any),
                                       json.comma(), member("new", json.string())}));
   }
   const ExprId arguments = json.braced(builder.choice(files));
