@@ -3,7 +3,7 @@
 
   bench/compare/run.py --peers DIR --model FILE [--model FILE …]
       [--llama-bench PROGRAM] [--ik-llama-bench PROGRAM] [--prefill 512] [--decode 128] [--depth 0,4096]
-      [--batch 1,4] [--rounds 5] [--threads 2] [--realtime] [--skip NAME …] [--json OUT.json] [--markdown OUT.md]
+      [--batch 1,4] [--rounds 5] [--threads 2] [--pack] [--realtime] [--skip NAME …] [--json OUT.json] [--markdown OUT.md]
 
 DIR lies outside this repository; node-llama-cpp (llama.cpp's prebuilt libraries) is installed there from npm if it is
 missing, and llama.cpp's own benchmarks are linked with them. PROGRAMs are other engines' benchmarks, built elsewhere.
@@ -15,6 +15,7 @@ import os
 import pathlib
 import platform
 import statistics
+import subprocess
 import sys
 
 import peers
@@ -40,6 +41,8 @@ def parse_arguments() -> argparse.Namespace:
     p.add_argument("--batch", type=numbers, default=[1], help="sequences decoded together, at depth 0")
     p.add_argument("--rounds", type=int, default=5)
     p.add_argument("--threads", type=int, default=os.cpu_count())
+    p.add_argument("--pack", action="store_true",
+                   help="have atelier keep packed weights on disk first (others that repack do so at every start)")
     p.add_argument("--realtime", action="store_true",
                    help="run every program in a real-time class (root): for machines that others use")
     p.add_argument("--skip", action="append", default=[],
@@ -159,6 +162,8 @@ def main() -> None:
     for model in options.model:
         entry = {"name": model.stem if model.suffix == ".gguf" else model.name, "bytes": size_of(model), "rows": []}
         report["models"].append(entry)
+        if options.pack:
+            subprocess.run([options.atelier, "pack", "-m", model], check=True)
         for row in rows_of(options):
             print(f"{entry['name']}: {row.title()}", file=sys.stderr, flush=True)
             results = measure_row(engines, runner, model, row, options.rounds)
