@@ -1,7 +1,7 @@
 // How fast attention goes in prefill and in decoding, for the head shapes of real models, beside the
 // machine's limits measured in the same run.
 //
-//   bench_attention [--threads N] [--mb N] [--rounds N] [--only NAME] [--clock wall|cpu]
+//   bench_attention [--threads N] [--mb N] [--rounds N] [--only NAME] [--kv 16|8] [--clock wall|cpu]
 //
 // Prefill is counted in float operations of the visible scores and sums (4 · k_dim-like products per query
 // head, key and element) against the FMA peak; decoding in bytes of keys and values against streaming reads.
@@ -31,6 +31,7 @@ struct Options {
   size_t megabytes = 768;
   size_t rounds = 5;
   std::string_view only;
+  KvType kv = KvType::kF16;
   clockid_t clock = CLOCK_MONOTONIC;
 };
 
@@ -105,9 +106,9 @@ class Cache {
   std::vector<std::vector<std::byte*>> pages_;
 };
 
-ops::AttentionShape shape_of(const Model& model) {
+ops::AttentionShape shape_of(const Model& model, KvType kv) {
   ops::AttentionShape shape;
-  shape.kv = {.kv_heads = model.kv_heads, .k_dim = model.head_dim, .v_dim = model.head_dim};
+  shape.kv = {.kv_heads = model.kv_heads, .k_dim = model.head_dim, .v_dim = model.head_dim, .type = kv};
   shape.n_heads = model.n_heads;
   shape.scale = 0.125f;
   shape.window = model.window;
@@ -120,7 +121,7 @@ size_t visible(const Model& model, size_t position) {
 
 void prefill(Context& ctx, const Model& model, size_t depth, size_t n, const Options& options,
              const Limits& limits) {
-  const ops::AttentionShape shape = shape_of(model);
+  const ops::AttentionShape shape = shape_of(model, options.kv);
   const Cache cache(ctx, shape, depth + n, 1);
   const Buffer<float> q = random_floats(n * model.n_heads * model.head_dim);
   const Buffer<float> out(q.size());
@@ -136,7 +137,7 @@ void prefill(Context& ctx, const Model& model, size_t depth, size_t n, const Opt
 }
 
 void decode(Context& ctx, const Model& model, size_t depth, const Options& options, const Limits& limits) {
-  const ops::AttentionShape shape = shape_of(model);
+  const ops::AttentionShape shape = shape_of(model, options.kv);
   const size_t layer_bytes = (depth + 64) / 64 * shape.kv.page_bytes();
   const Cache cache(ctx, shape, depth + 1, std::max<size_t>(1, (options.megabytes << 20) / layer_bytes));
   const size_t cols = model.n_heads * model.head_dim;
@@ -149,8 +150,9 @@ void decode(Context& ctx, const Model& model, size_t depth, const Options& optio
     }
   });
   const double layers = static_cast<double>(cache.layers());
-  const double bytes =
-      layers * static_cast<double>(visible(model, depth) * model.kv_heads * model.head_dim * 4);
+  // Of a page's bytes those of the positions that are seen: values and, in 8 bits, their scales.
+  const double bytes = layers * static_cast<double>(visible(model, depth)) *
+                       static_cast<double>(shape.kv.page_bytes()) / static_cast<double>(kKvPageTokens);
   fmt::print("| {} | decode at {} | {:.1f} µs | {:.1f} GB/s | {:.0f} % of streaming reads |\n", model.name,
              depth, seconds / layers * 1e6, bytes / seconds / 1e9, 100 * bytes / seconds / limits.bytes);
 }
@@ -163,6 +165,7 @@ Options parse(int argc, char** argv) {
     if (flag == "--mb") options.megabytes = std::strtoul(argv[i + 1], nullptr, 10);
     if (flag == "--rounds") options.rounds = std::strtoul(argv[i + 1], nullptr, 10);
     if (flag == "--only") options.only = argv[i + 1];
+    if (flag == "--kv" && std::string_view(argv[i + 1]) == "8") options.kv = KvType::k8;
     if (flag == "--clock" && std::string_view(argv[i + 1]) == "cpu") options.clock = CLOCK_THREAD_CPUTIME_ID;
   }
   return options;
