@@ -176,12 +176,13 @@ struct StoredPage {
   size_t next_bytes;
 };
 
-// Brings the panel's share of the next page towards the core; its conversion finds it in L2.
+// Brings one of `n_shares` parts of the next page towards the core; whoever reads it finds it in L2. In
+// parts, with work in between: a core waits at more than a few dozen lines at once.
 template <class T>
-void prefetch_share(const StoredPage<T>& page, size_t panel, size_t n_panels) {
+void prefetch_share(const StoredPage<T>& page, size_t share, size_t n_shares) {
   if (page.next == nullptr) return;
   const size_t lines = page.next_bytes / kCacheLineBytes;
-  for (size_t i = panel * lines / n_panels; i < (panel + 1) * lines / n_panels; ++i)
+  for (size_t i = share * lines / n_shares; i < (share + 1) * lines / n_shares; ++i)
     __builtin_prefetch(page.next + i * kCacheLineBytes, 0, 2);
 }
 
@@ -192,8 +193,10 @@ void attend_page(const Split& split, const StoredPage<T>& page, const AttentionS
   const Panels panels = split.panels;
   const size_t k_dim = split.tile.kv.k_dim, o_stride = AttentionState::v_stride(split.tile.kv);
   const size_t n_columns = round_to_lanes(split.tile.kv.v_dim);
+  // A share before each panel's scores, one before softmax and one before each panel's values.
+  const size_t n_shares = 2 * panels.count + 1;
   for (size_t panel = 0; panel < panels.count; ++panel) {
-    prefetch_share(page, panel, panels.count);
+    prefetch_share(page, panel, n_shares);
     const Slots slots = panel_slots(split, panel, page.start);
     if (slots.lo == slots.hi) continue;
     const size_t row = panel * panels.rows;
@@ -201,9 +204,11 @@ void attend_page(const Split& split, const StoredPage<T>& page, const AttentionS
                                            slots.lo / kLanes, (slots.hi + kLanes - 1) / kLanes,
                                            scratch.scores + row * kKvPageTokens);
   }
+  prefetch_share(page, panels.count, n_shares);
   HWY_ALIGN float correction[kAttentionTileRows] = {};
   softmax_page(split, page.start, scratch.scores, state, correction);
   for (size_t panel = 0; panel < panels.count; ++panel) {
+    prefetch_share(page, panels.count + 1 + panel, n_shares);
     const Slots slots = panel_slots(split, panel, page.start);
     if (slots.lo == slots.hi) continue;
     const size_t row = panel * panels.rows;
