@@ -128,12 +128,25 @@ class NodeLlamaCpp:
         return Sample(best, done.peak_rss_bytes)
 
 
+def batched_speed(output: str) -> float:
+    """tok/s of decoding that llama-batched-bench tells, in lines of JSON or in its table: "| PP | TG | B | N_KV | T_PP s |
+    S_PP t/s | T_TG s | S_TG t/s | …"."""
+    for line in output.splitlines():
+        if line.startswith("{"):
+            return json.loads(line)["speed_tg"]
+        cells = [cell.strip() for cell in line.strip("| ").split("|")]
+        if len(cells) >= 8 and cells[0].isdigit():
+            return float(cells[7])
+    raise Failed(f"llama-batched-bench: expected its table or lines of JSON, found {output[-200:]!r}")
+
+
 class LlamaBench:
     """llama.cpp's own llama-bench, built outside this repository, and llama-batched-bench if it lies beside it."""
 
     def __init__(self, binary: pathlib.Path, threads: int, name: str = "llama.cpp (llama-bench)", flags: tuple = ()):
         self.name, self.binary, self.threads, self.flags = name, binary, threads, flags
         self.batched = binary.parent / "llama-batched-bench"
+        self.batched_flags: tuple = ("--output-format", "jsonl")
 
     def supports(self, row: Row) -> bool:
         return row.kind != "first-token" and (row.batch == 1 or (row.depth == 0 and self.batched.is_file()))
@@ -154,9 +167,8 @@ class LlamaBench:
     def _measure_batch(self, runner: Runner, model: pathlib.Path, row: Row) -> Sample:
         context = row.batch * (row.tokens + 16) + 256
         done = runner.run([self.batched, "-m", model, "-t", self.threads, "-c", context, "-npp", 1, "-ntg", row.tokens,
-                           "-npl", row.batch, "--output-format", "jsonl"])
-        line = next(line for line in done.stdout.decode().splitlines() if line.startswith("{"))
-        return Sample(json.loads(line)["speed_tg"], done.peak_rss_bytes)
+                           "-npl", row.batch, *self.batched_flags])
+        return Sample(batched_speed(done.stdout.decode()), done.peak_rss_bytes)
 
 
 class IkLlamaBench(LlamaBench):
@@ -164,6 +176,7 @@ class IkLlamaBench(LlamaBench):
 
     def __init__(self, binary: pathlib.Path, threads: int):
         super().__init__(binary, threads, "ik_llama.cpp", ("-fmoe", 1, "-rtr", 1, "-fa", 1))
+        self.batched_flags = ("-rtr", "-fa", "on")  # fused experts are its default; it prints a table
 
     def supports(self, row: Row) -> bool:
         return super().supports(row) and not (row.kind == "prefill" and row.depth > 0)

@@ -168,6 +168,8 @@ def main() -> None:
             print(f"{entry['name']}: {row.title()}", file=sys.stderr, flush=True)
             results = measure_row(engines, runner, model, row, options.rounds)
             entry["rows"].append({"row": row.__dict__, "results": results})
+            print("  " + ", ".join(f"{name} {cell(row, result, None)}" for name, result in results.items()),
+                  file=sys.stderr, flush=True)
             limits = results.get("atelier", {}).get("limits")
             if limits:
                 report["machine"]["limits"] = limits
