@@ -38,7 +38,7 @@ class Shapes final : public Model {
           {.geometry = {.kv_heads = 8, .k_dim = 64, .v_dim = 64}, .window = layer % 2 == 0 ? 128u : 0u});
   }
   const ModelInfo& info() const override { return info_; }
-  void pack(ThreadPool&) override {}
+  std::vector<Weight*> multiplied_weights() override { return {}; }
   void forward(Context&, const Batch&, MatView<float>) const override {}
 
  private:
