@@ -199,7 +199,7 @@ Status Engine::prepare(std::span<const Item> items, Pass& pass) const {
 }
 
 // The pass itself; `logits` or `states` take what comes out of it.
-Status Engine::run(std::span<const Item> items, Pass& pass, const std::function<void()>& interlude,
+Status Engine::run(std::span<const Item> items, Pass& pass, const Interlude& interlude,
                    MatView<float> logits, MatView<float> states) {
   if (!pass.tokens.empty()) {
     pass.context.set_interlude(interlude ? &interlude : nullptr);
@@ -221,7 +221,7 @@ Status Engine::run(std::span<const Item> items, Pass& pass, const std::function<
 }
 
 Result<MatView<const float>> Engine::evaluate(std::span<const Item> items,
-                                              const std::function<void()>& interlude) {
+                                              const Interlude& interlude) {
   Pass& pass = next_pass(static_cast<bool>(interlude));
   ATELIER_CHECK_OK(prepare(items, pass));
   const size_t n_logits = pass.logit_rows.size() * info().vocab_size;
@@ -232,7 +232,7 @@ Result<MatView<const float>> Engine::evaluate(std::span<const Item> items,
 }
 
 Result<MatView<const float>> Engine::states(KvSequence& sequence, std::span<const TokenId> tokens,
-                                            const std::function<void()>& interlude) {
+                                            const Interlude& interlude) {
   const size_t d_model = info().d_model;
   if (d_model == 0)
     return fail(ErrorCode::kUnsupported, "states: expected a model that has some, found none");

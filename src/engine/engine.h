@@ -100,17 +100,17 @@ class Engine {
   // id outside the vocabulary), kLimit (past the context), kOutOfMemory (KV cache), kIo (the model file was
   // changed or went away under us).
   //
-  // `interlude`, if any, is called once a layer. It may evaluate other sequences (without an interlude),
-  // which is how running streams get their tokens in the middle of a long prompt's pass. It may throw
+  // `interlude`, if any, is called before each product and attention of a layer. It may evaluate other sequences
+  // (without an interlude), which is how running streams get their tokens in the middle of a long prompt's pass. It may throw
   // PassAbandoned: the pass ends at once, with kInterrupted and no sequence changed.
   Result<MatView<const float>> evaluate(std::span<const Item> items,
-                                        const std::function<void()>& interlude = {});
+                                        const Interlude& interlude = {});
 
   // Continues `sequence` and returns the final states of all its new tokens, [tokens, d_model] float32, valid
   // until the next call: what the output head would read. Errors: those of evaluate(); kUnsupported for
   // scripted models, which have none.
   Result<MatView<const float>> states(KvSequence& sequence, std::span<const TokenId> tokens,
-                                      const std::function<void()>& interlude = {});
+                                      const Interlude& interlude = {});
 
   // Passes so far: rows that an earlier one returned are valid as long as this does not change.
   uint64_t n_passes() const { return n_passes_; }
@@ -142,7 +142,7 @@ class Engine {
   Status check(const Item& item) const;
   Pass& next_pass(bool may_be_interrupted);
   Status prepare(std::span<const Item> items, Pass& pass) const;
-  Status run(std::span<const Item> items, Pass& pass, const std::function<void()>& interlude,
+  Status run(std::span<const Item> items, Pass& pass, const Interlude& interlude,
              MatView<float> logits, MatView<float> states);
   void put_together(std::span<const Item> items, Pass& pass) const;
 

@@ -32,7 +32,7 @@ Scheduler::Worker::Worker(std::unique_ptr<Engine> engine, const SchedulerOptions
     : options_(options),
       engine_(std::move(engine)),
       cache_(engine_->kv_pool(), options.prefix_cache_bytes),
-      pace_(std::chrono::duration<double>(options.max_stall).count(), engine_->options().prefill_chunk),
+      pace_(engine_->options().prefill_chunk),
       decode_cost_(engine_->options().drafts.row_cost),
       thread_([this] { run(); }) {}
 

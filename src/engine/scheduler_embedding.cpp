@@ -40,18 +40,20 @@ bool Scheduler::Worker::embedding_step() {
   const bool somebody_decodes =
       std::ranges::any_of(running_, [](const auto& sequence) { return sequence->decoding(); });
   const auto tokens = std::span<const TokenId>(text.asked.tokens).subspan(text.kv.length());
-  const size_t n = std::min(tokens.size(), pace_.tokens(somebody_decodes));
+  size_t n = std::min(tokens.size(), somebody_decodes ? pace_.tokens(work_limit()) : pace_.max_tokens());
+  if (somebody_decodes) n = pace_.tokens_at(text.kv.length(), n, work_limit());
   Status room = cancelled ? fail(ErrorCode::kInterrupted, "embedding: cancelled") : text.kv.reserve(n);
   while (!room && !cancelled && cache_.evict_one()) room = text.kv.reserve(n);
   if (!room) {
     finish_embedding(std::move(room).error());
     return true;
   }
-  longest_gap_ = 0;
-  last_interlude_ = Clock::now();
+  PassParts parts;
+  parts.add(n, text.kv.length());
+  begin_parts(parts);
   const Result<MatView<const float>> states =
-      engine_->states(text.kv, tokens.first(n), [this] { interlude(); });
-  pace_.passed(n, std::max(longest_gap_, seconds(last_interlude_, Clock::now())));
+      engine_->states(text.kv, tokens.first(n), [this](PassPart next) { interlude(next); });
+  end_parts();
   count([&](SchedulerMetrics& metrics) {
     ++metrics.steps;
     metrics.prefill_tokens += n;

@@ -11,6 +11,14 @@ namespace {
 constexpr uint64_t kOldestFirstEvery = 4;
 // So many tokens more in common with a neighbour are worth waiting until it has computed them.
 constexpr size_t kWorthWaiting = 16;
+// Streams are to have their tokens after this share of `max_stall`. The rest is for what nobody can foresee:
+// other programs on the processors, the HTTP side of a request that comes in.
+constexpr double kAimedAt = 0.75;
+// Where decode steps alone take long, prompts have this share of `max_stall` between two of them all the
+// same, or they would never be done.
+constexpr double kLeastWork = 0.5;
+// What is left, from one decode step to the next, of how long one took.
+constexpr double kLongestKept = 0.9;
 // Logits of a whole vocabulary are kept for this many rows at a time where all of a prompt's are wanted.
 constexpr size_t kMaxLogitRows = 32;
 
@@ -64,8 +72,10 @@ bool Scheduler::Worker::decode_step() {
   size_t n_rows = 0;
   for (const Planned& planned : plan) n_rows += planned.n_tokens;
   if (n_rows > 0) {
-    decode_seconds_ = seconds(last_decode_, end);
-    decode_cost_.passed(n_rows, decode_seconds_);
+    const double took = seconds(last_decode_, end);
+    decode_cost_.passed(n_rows, took);
+    // Guesses and neighbours make one step longer than the next: the longest of late counts.
+    decode_seconds_ = std::max(took, kLongestKept * decode_seconds_);
   }
   last_decode_ = end;
   return true;
@@ -101,40 +111,66 @@ void Scheduler::Worker::add_drafts(std::vector<Planned>& plan) {
   }
 }
 
+// How long prompts may be worked on between two tokens of running streams.
+double Scheduler::Worker::work_limit() const {
+  const double stall = std::chrono::duration<double>(options_.max_stall).count();
+  return std::max(kAimedAt * stall - decode_seconds_, kLeastWork * stall);
+}
+
 // One pass over prompts, with decode steps in between where it takes long. False if there are none.
 bool Scheduler::Worker::prefill_pass() {
   const std::vector<Planned> plan = plan_prefill();
   if (plan.empty()) return false;
   ++n_passes_;
-  size_t n_tokens = 0;
-  for (const Planned& planned : plan) n_tokens += planned.n_tokens;
-  longest_gap_ = 0;
-  interlude_seconds_ = 0;
+  PassParts parts;
+  for (const Planned& planned : plan) parts.add(planned.n_tokens, planned.sequence->kv.length());
   const Clock::time_point begin = Clock::now();
-  last_interlude_ = begin;
-  evaluate(plan, [this] { interlude(); });
-  const Clock::time_point end = Clock::now();
-  pace_.passed(n_tokens, std::max(longest_gap_, seconds(last_interlude_, end)));
-  const double rate =
-      static_cast<double>(n_tokens) / std::max(seconds(begin, end) - interlude_seconds_, 1e-9);
+  begin_parts(parts);
+  evaluate(plan, [this](PassPart next) { interlude(next); });
+  end_parts();
+  const double rate = static_cast<double>(parts.n_tokens) /
+                      std::max(seconds(begin, Clock::now()) - parts_.interlude_seconds, 1e-9);
   count([&](SchedulerMetrics& metrics) {
-    metrics.prefill_tokens += n_tokens;
+    metrics.prefill_tokens += parts.n_tokens;
     metrics.prefill_tokens_per_second = rate;
   });
   return true;
 }
 
+// A pass that can be interrupted begins: how long its parts are expected to take.
+void Scheduler::Worker::begin_parts(const PassParts& parts) {
+  parts_ = parts;
+  parts_.product_expected = pace_.product_seconds(parts.n_tokens);
+  parts_.attention_expected = pace_.pair_seconds() * parts.n_pairs;
+  parts_.begin = Clock::now();
+}
+
+// One of its parts is over.
+void Scheduler::Worker::end_part(Clock::time_point now) {
+  double& longest =
+      parts_.under_way == PassPart::kAttention ? parts_.attention_seconds : parts_.product_seconds;
+  longest = std::max(longest, seconds(parts_.begin, now));
+}
+
+void Scheduler::Worker::end_parts() {
+  end_part(Clock::now());
+  pace_.passed(parts_.n_tokens, parts_.product_seconds, parts_.n_pairs, parts_.attention_seconds);
+}
+
 // In the middle of a pass: running streams get their tokens before they have waited too long.
-void Scheduler::Worker::interlude() {
+void Scheduler::Worker::interlude(PassPart next) {
   const Clock::time_point now = Clock::now();
-  longest_gap_ = std::max(longest_gap_, seconds(last_interlude_, now));
-  last_interlude_ = now;
-  const double limit = std::chrono::duration<double>(options_.max_stall).count();
-  // The next chance comes a layer later, and the tokens a step later than that.
-  if (seconds(last_decode_, now) + longest_gap_ + decode_seconds_ < limit) return;
+  end_part(now);
+  parts_.under_way = next;
+  parts_.begin = now;
+  const double coming = next == PassPart::kAttention
+                            ? std::max(parts_.attention_expected, parts_.attention_seconds)
+                            : std::max(parts_.product_expected, parts_.product_seconds);
+  // The next chance comes when that part is done.
+  if (seconds(last_decode_, now) + coming < work_limit()) return;
   decode_step();
-  last_interlude_ = Clock::now();
-  interlude_seconds_ += seconds(now, last_interlude_);
+  parts_.begin = Clock::now();
+  parts_.interlude_seconds += seconds(now, parts_.begin);
 }
 
 std::vector<Scheduler::Worker::Planned> Scheduler::Worker::plan_prefill() {
@@ -157,17 +193,21 @@ std::vector<Scheduler::Worker::Planned> Scheduler::Worker::plan_prefill() {
   for (Sequence* sequence : prompts)
     if (!sequence->started && !waits_for_neighbour(*sequence)) start(*sequence);
   std::erase_if(prompts, [](const Sequence* sequence) { return !sequence->started; });
-  return share_out(prompts, pace_.tokens(somebody_decodes));
+  return share_out(prompts, somebody_decodes);
 }
 
-// A pass of at most `budget` tokens of `prompts`, the first ones first.
+// A pass over `prompts`, the first ones first: as much as fits, or as streams may wait for.
 std::vector<Scheduler::Worker::Planned> Scheduler::Worker::share_out(std::span<Sequence* const> prompts,
-                                                                     size_t budget) {
+                                                                     bool somebody_waits) {
   std::vector<Planned> plan;
+  size_t budget = somebody_waits ? pace_.tokens(work_limit()) : pace_.max_tokens();
+  double attention_left = work_limit();
   for (Sequence* sequence : prompts) {
-    if (budget == 0) break;
+    if (budget == 0 || (somebody_waits && !plan.empty() && attention_left <= 0)) break;
     if (!is_running(sequence)) continue;  // gave way to one before it
-    const size_t n = plan_tokens(*sequence, budget);
+    const size_t depth = sequence->kv.length();
+    size_t n = plan_tokens(*sequence, budget);
+    if (somebody_waits) n = pace_.tokens_at(depth, n, std::max(attention_left, 0.0));
     if (!make_room(*sequence, n)) continue;
     sequence->in_pass = true;
     const bool all = sequence->request->asked.prompt_logprobs && !sequence->request->prompt_done;
@@ -177,6 +217,7 @@ std::vector<Scheduler::Worker::Planned> Scheduler::Worker::share_out(std::span<S
                     : last ? Engine::Logits::kLast
                            : Engine::Logits::kNone});
     budget -= n;
+    attention_left -= pace_.attention_seconds(n, depth);
   }
   return plan;
 }
@@ -247,7 +288,7 @@ void Scheduler::Worker::start(Sequence& sequence) {
 
 // Evaluates the plan and what comes of it. An error of a whole pass may be that of one sequence in it: they
 // are tried one by one, so that it fails alone.
-void Scheduler::Worker::evaluate(std::span<const Planned> plan, const std::function<void()>& interlude) {
+void Scheduler::Worker::evaluate(std::span<const Planned> plan, const Interlude& interlude) {
   std::vector<Engine::Item> items;
   for (const Planned& planned : plan) {
     Sequence& sequence = *planned.sequence;

@@ -47,6 +47,21 @@ class Scheduler::Worker {
     size_t n_tokens = 0;
     Engine::Logits logits = Engine::Logits::kNone;
   };
+  // A pass that can be interrupted, between its parts.
+  struct PassParts {
+    size_t n_tokens = 0;
+    double n_pairs = 0;                                   // of a token and a key
+    double product_expected = 0, attention_expected = 0;  // seconds
+    double product_seconds = 0, attention_seconds = 0;    // of the longest so far
+    double interlude_seconds = 0;                         // spent on decode steps
+    PassPart under_way = PassPart::kProducts;
+    Clock::time_point begin;  // of that
+    // `n` tokens of a prompt that has `depth` behind it.
+    void add(size_t n, size_t depth) {
+      n_tokens += n;
+      n_pairs += Pace::pairs(n, depth);
+    }
+  };
   // Tokens about to be drawn: one from each row of logits, as long as those before were guessed right.
   struct Draw {
     Draw(Sequence* sequence_in, MatView<const float> rows_in) : sequence(sequence_in), rows(rows_in) {}
@@ -93,14 +108,18 @@ class Scheduler::Worker {
   bool decode_step();
   void add_drafts(std::vector<Planned>& plan);
   bool prefill_pass();
-  void interlude();
+  double work_limit() const;
+  void begin_parts(const PassParts& parts);
+  void end_part(Clock::time_point now);
+  void end_parts();
+  void interlude(PassPart next);
   std::vector<Planned> plan_prefill();
-  std::vector<Planned> share_out(std::span<Sequence* const> prompts, size_t budget);
+  std::vector<Planned> share_out(std::span<Sequence* const> prompts, bool somebody_waits);
   std::pair<const Sequence*, size_t> best_neighbour(const Sequence& sequence) const;
   size_t plan_tokens(const Sequence& sequence, size_t budget) const;
   bool waits_for_neighbour(const Sequence& sequence);
   void start(Sequence& sequence);
-  void evaluate(std::span<const Planned> plan, const std::function<void()>& interlude);
+  void evaluate(std::span<const Planned> plan, const Interlude& interlude);
 
   // Embeddings.
   bool embedding_step();
@@ -152,11 +171,9 @@ class Scheduler::Worker {
   Pace pace_;
   PassCost decode_cost_;
   uint64_t n_passes_ = 0;
-  Clock::time_point last_decode_;     // when running streams last got their tokens
-  Clock::time_point last_interlude_;  // when the pass under way could last be interrupted
-  double longest_gap_ = 0;            // seconds between two such moments of it
-  double decode_seconds_ = 0;         // of the last decode step
-  double interlude_seconds_ = 0;      // of it, spent on decode steps
+  Clock::time_point last_decode_;  // when running streams last got their tokens
+  PassParts parts_;                // of the pass under way
+  double decode_seconds_ = 0;      // of the longest decode step of late
 
   std::thread thread_;  // last: runs on everything above
 };

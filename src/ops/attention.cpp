@@ -271,7 +271,7 @@ void attention(Context& ctx, const AttentionShape& shape, MatView<const float> q
   ATELIER_CHECK(out.cols == shape.n_heads * kv.v_dim);
   ATELIER_CHECK(sinks.empty() || sinks.size() == shape.n_heads);
   check_sequences(shape, q.rows, sequences);
-  ctx.interlude();
+  ctx.interlude(PassPart::kAttention);
 
   const ArenaScope scope(ctx.arena());
   const Plan plan(ctx, shape, q, sequences);

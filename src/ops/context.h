@@ -65,6 +65,11 @@ class ArenaScope {
   Arena::Mark mark_;
 };
 
+// What of a forward pass comes next where it can be interrupted: products with weights, which cost the same
+// for every token, or attention, which costs more the more tokens there are before.
+enum class PassPart { kProducts, kAttention };
+using Interlude = std::function<void(PassPart)>;
+
 class Context {
  public:
   Context(ThreadPool& pool, Numerics numerics) : pool_(&pool), numerics_(numerics) {}
@@ -83,18 +88,18 @@ class Context {
   static constexpr size_t kFewTokens = 32;
   bool may_use_tiles() const { return numerics_ == Numerics::kFastest && pass_tokens_ > kFewTokens; }
 
-  // Called once a layer in the middle of a forward pass, by ops::attention: somebody else may use the pool
-  // and run a pass in a context of their own before this one goes on. Null: nobody.
-  void set_interlude(const std::function<void()>* interlude) { interlude_ = interlude; }
-  void interlude() const {
-    if (interlude_ != nullptr) (*interlude_)();
+  // Called in the middle of a forward pass, by the ops that take long, before they begin: somebody else may
+  // use the pool and run a pass in a context of their own before this one goes on. Null: nobody.
+  void set_interlude(const Interlude* interlude) { interlude_ = interlude; }
+  void interlude(PassPart next) const {
+    if (interlude_ != nullptr) (*interlude_)(next);
   }
 
  private:
   ThreadPool* pool_;
   Numerics numerics_;
   size_t pass_tokens_ = 0;
-  const std::function<void()>* interlude_ = nullptr;
+  const Interlude* interlude_ = nullptr;
   Arena arena_;
 };
 

@@ -146,6 +146,7 @@ void linear(Context& ctx, MatView<const float> x, const Weight& weight, std::spa
 void linear_group(Context& ctx, MatView<const float> x, std::span<const LinearJob> jobs) {
   for (const LinearJob& job : jobs) check_job(*job.weight, job.bias, job.out, x.rows, x.cols);
   if (x.rows == 0 || jobs.empty()) return;
+  ctx.interlude(PassPart::kProducts);
   const ArenaScope scope(ctx.arena());
   const auto rows = row_pointers(ctx, x, nullptr);
   if (ctx.is_reference()) {
@@ -174,6 +175,7 @@ void linear_group(Context& ctx, MatView<const float> x, std::span<const LinearJo
 
 void linear_experts(Context& ctx, MatView<const float> x, std::span<const ExpertJob> jobs) {
   for (const ExpertJob& job : jobs) check_job(*job.weight, job.bias, job.out, job.x_rows.size(), x.cols);
+  ctx.interlude(PassPart::kProducts);
   const ArenaScope scope(ctx.arena());
   const MatmulKernels& kernels = matmul_kernels(active_isa());
   const auto products = ctx.arena().take<Product>(jobs.size());

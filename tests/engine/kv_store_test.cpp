@@ -180,7 +180,7 @@ TEST(Engine, APassCanBeAbandoned) {
       Engine::load(fs::path(ATELIER_TEST_DATA) / "models/gpt-oss-hf", {.n_threads = 1, .context = 4096});
   ASSERT_TRUE(engine) << engine.error().message;
   const std::vector<TokenId> ids(100, 7);
-  const auto run = [&](KvSequence& sequence, const std::function<void()>& interlude) {
+  const auto run = [&](KvSequence& sequence, const Interlude& interlude) {
     const Engine::Item item{&sequence, ids, Engine::Logits::kLast};
     auto logits = (*engine)->evaluate({&item, 1}, interlude);
     std::vector<float> row;
@@ -192,14 +192,14 @@ TEST(Engine, APassCanBeAbandoned) {
   for (int after = 0; after < 2; ++after) {
     int layers = 0;
     EXPECT_EQ(run(abandoned,
-                  [&] {
+                  [&](PassPart) {
                     if (layers++ == after) throw PassAbandoned();
                   })
                   .first,
               ErrorCode::kInterrupted);
     EXPECT_EQ(abandoned.length(), 0u);
   }
-  EXPECT_EQ(run(abandoned, [] {}).second, logits);
+  EXPECT_EQ(run(abandoned, [](PassPart) {}).second, logits);
 }
 
 }  // namespace

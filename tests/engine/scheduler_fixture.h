@@ -38,7 +38,7 @@ class HistoryModel : public Model {
       for (const ops::AttentionSequence& sequence : layer)
         for (size_t i = 0; i < sequence.n_rows; ++i)
           cell(sequence, sequence.first_position + i) = batch.tokens[sequence.first_row + i];
-    ctx.interlude();
+    ctx.interlude(PassPart::kAttention);
     for (size_t i = 0; i < batch.logit_rows.size(); ++i) {
       const size_t row = batch.logit_rows[i];
       const uint64_t hash = window_hash(batch, row, 0) * 31 + window_hash(batch, row, 1);

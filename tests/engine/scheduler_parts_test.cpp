@@ -38,23 +38,60 @@ TEST(FairQueue, RemovalLeavesTheOthersInPlace) {
   EXPECT_TRUE(queue.empty());
 }
 
-TEST(Pace, TakesWhatFitsTheStall) {
-  Pace pace(0.25, 512);
-  EXPECT_EQ(pace.tokens(true), 512u);
-  pace.passed(512, 0.2);  // fits
-  EXPECT_EQ(pace.tokens(true), 512u);
-  pace.passed(512, 1.0);  // four times too long
-  EXPECT_EQ(pace.tokens(true), 128u);
-  EXPECT_EQ(pace.tokens(false), 512u);  // nobody waits
-  pace.passed(100, 0.1);                // says nothing about more
-  EXPECT_EQ(pace.tokens(true), 128u);
-  pace.passed(128, 0.2);
-  EXPECT_EQ(pace.tokens(true), 161u);
-  pace.passed(161, 1000);
-  EXPECT_EQ(pace.tokens(true), Pace::kMinTokens);
-  for (int i = 0; i < 100; ++i) pace.passed(pace.tokens(true), 0.01);
-  EXPECT_EQ(pace.tokens(true), 512u);
-  EXPECT_EQ(Pace(0.25, 4).tokens(true), 4u);
+TEST(Pace, TakesWhatItsProductsAllow) {
+  Pace pace(512);
+  EXPECT_EQ(pace.tokens(0.1), 512u);  // nothing is known
+  pace.passed(512, 0.2, 0, 0);
+  EXPECT_EQ(pace.tokens(0.2), 512u);
+  EXPECT_EQ(pace.tokens(1e-9), Pace::kMinTokens);
+  const size_t guessed = pace.tokens(0.1);
+  EXPECT_GT(guessed, 128u);  // in proportion to the square root: 0.2 · (n / 512)^(1/2) = 0.1
+  EXPECT_LT(guessed, 256u);
+  pace.passed(256, 0.18, 0, 0);  // smaller passes cost more for each token
+  EXPECT_LT(pace.tokens(0.1), 256u);
+  EXPECT_EQ(pace.tokens(0.2), 512u);
+  EXPECT_EQ(Pace(4).tokens(0.1), 4u);
+}
+
+TEST(Pace, GrowsFromSmallPassesByWhatTheyTook) {
+  Pace pace(512);
+  const auto seconds = [](size_t n) { return 0.02 + 0.0002 * static_cast<double>(n); };
+  size_t n = 8;
+  for (int pass = 0; pass < 20; ++pass) {
+    pace.passed(n, seconds(n), 0, 0);
+    n = pace.tokens(0.1);
+    EXPECT_LE(seconds(n), 0.1) << n;  // never too long on the way
+  }
+  EXPECT_GE(n, 320u);  // 400 would fit
+}
+
+TEST(Pace, OneSlowPassIsForgotten) {
+  Pace pace(512);
+  for (const size_t n : {256u, 512u}) pace.passed(n, 0.0002 * static_cast<double>(n), 0, 0);
+  EXPECT_EQ(pace.tokens(0.13), 512u);
+  pace.passed(512, 5, 0, 0);
+  EXPECT_LT(pace.tokens(0.1), 512u);
+  for (int pass = 0; pass < 20; ++pass) {
+    const size_t n = pace.tokens(0.13);
+    pace.passed(n, 0.0002 * static_cast<double>(n), 0, 0);
+  }
+  EXPECT_EQ(pace.tokens(0.13), 512u);
+}
+
+TEST(Pace, TakesFewerTokensTheMoreStandBefore) {
+  Pace pace(512);
+  EXPECT_EQ(pace.tokens_at(100'000, 512, 0.1), 512u);      // nothing is known
+  pace.passed(512, 0.01, Pace::pairs(512, 0), 0.0131072);  // 1e-7 s a pair
+  EXPECT_EQ(pace.tokens_at(0, 512, 0.1), 512u);
+  EXPECT_NEAR(pace.attention_seconds(100, 10'000), 0.1005, 1e-9);
+  const size_t fitting = pace.tokens_at(10'000, 512, 0.05);
+  EXPECT_LE(pace.attention_seconds(fitting, 10'000), 0.05);
+  EXPECT_GT(pace.attention_seconds(fitting + 1, 10'000), 0.05);
+  EXPECT_EQ(pace.tokens_at(10'000'000, 512, 0.05), Pace::kMinTokens);
+  EXPECT_EQ(pace.tokens_at(10'000'000, 5, 0.05), 5u);
+  EXPECT_EQ(pace.tokens_at(10'000, 512, 0), Pace::kMinTokens);
+  pace.passed(16, 0.01, Pace::pairs(16, 0), 1);  // says nothing about attention
+  EXPECT_NEAR(pace.attention_seconds(100, 10'000), 0.1005, 1e-9);
 }
 
 TEST(TokenLogprobs, AreTheLogarithmOfTheSoftmax) {

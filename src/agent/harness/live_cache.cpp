@@ -47,12 +47,12 @@ void LiveCache::go_back_for(std::span<const TokenId> prompt) {
 Result<std::span<const float>> LiveCache::evaluate(std::span<const TokenId> tokens, Engine::Logits logits,
                                                    const std::atomic<bool>* cancel) {
   const Engine::Item item{&cache_, tokens, logits};
-  const auto abandon = [cancel] {
+  const auto abandon = [cancel](PassPart) {
     if (cancel->load()) throw PassAbandoned();
   };
   for (;;) {
     const Clock::time_point start = Clock::now();
-    const auto out = engine_->evaluate({&item, 1}, cancel == nullptr ? std::function<void()>() : abandon);
+    const auto out = engine_->evaluate({&item, 1}, cancel == nullptr ? Interlude() : abandon);
     engine_seconds_ += seconds_since(start);
     if (out) {
       tokens_.insert(tokens_.end(), tokens.begin(), tokens.end());
