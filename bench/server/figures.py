@@ -6,7 +6,7 @@ Prints a line of JSON for each figure, taken over HTTP as a client sees it; noth
 overhead      what a token costs the server itself: a scripted model computes next to nothing, so that the time of its long
               answer is that of sampling, the stream and the socket
 second-turn   time to the first token of a second turn on a long history, against that of the first
-long-prompt   how long a running stream waits while a long prompt comes in
+long-prompt   how long a running stream waits for a token while a long prompt comes in: median, 95th percentile, longest of each turn
 idle          memory of 1,000 streams that wait
 slow          time to the first token of an honest client beside 1,000 that send a header byte by byte, against alone
 """
@@ -24,10 +24,11 @@ import threading
 import time
 from pathlib import Path
 
-from serving import REPOSITORY, TEXT, Running, chat, free_port
+from serving import REPOSITORY, TEXT, Running, chat, free_port, page_in
 
 TOKENIZER = REPOSITORY / "tests" / "data" / "tokenizer" / "gpt-oss.json"
 MANY = 1000
+PATIENCE_S = 3600  # a prompt of 4,000 tokens takes minutes where a model is large and the machine small
 HISTORY_WORDS = 3050  # some 4,000 tokens of SmolLM2's or gpt-oss'
 
 
@@ -58,7 +59,7 @@ def stream(port: int, messages: list, max_tokens: int, arrived=None) -> tuple[fl
     body = {"messages": messages, "max_tokens": max_tokens, "temperature": 0, "stream": True,
             "stream_options": {"include_usage": True}}
     begin = time.monotonic()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=600)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
     connection.request("POST", "/v1/chat/completions", json.dumps(body), {"content-type": "application/json"})
     response = connection.getresponse()
     assert response.status == 200, response.read()
@@ -103,8 +104,8 @@ def second_turn(arguments, _: Path) -> dict:
     ratios, figures = [], {}
     with serve(arguments, arguments.model) as server:
         stream(server.port, [{"role": "user", "content": "Hi"}], 2)  # warm
-        for turn in range(3):
-            messages = [{"role": "user", "content": f"{turn}. Read this: {words(turn * HISTORY_WORDS, HISTORY_WORDS)}"}]
+        for turn in range(arguments.turns):
+            messages = [{"role": "user", "content": f"{turn}. Read this: {words(turn * HISTORY_WORDS, arguments.words)}"}]
             first, text, usage = stream(server.port, messages, 16)
             messages += [{"role": "assistant", "content": text}, {"role": "user", "content": "And what does it mean?"}]
             second, _, again = stream(server.port, messages, 4)
@@ -114,36 +115,76 @@ def second_turn(arguments, _: Path) -> dict:
     return figures | {"median_ratio": round(statistics.median(ratios), 4)}
 
 
+def unending(port: int) -> dict[str, int]:
+    """A logit_bias against all tokens that end a text, so that a stream lasts whatever the model would say."""
+    ends = ["<|return|>", "<|call|>", "<|end|>", "<|endoftext|>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<end_of_turn>", "</s>"]
+    found = (post(port, "/tokenize", {"content": end, "parse_special": True})["tokens"] for end in ends)
+    return {str(ids[0]): -100 for ids in found if len(ids) == 1}
+
+
+def post(port: int, path: str, body: dict) -> dict:
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", path, json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    with contextlib.closing(connection):
+        return json.loads(response.read())
+
+
+def token_times(port: int, prompt: str, times: list[float], done: threading.Event) -> None:
+    """Appends the time of every token of a long completion, until `done`."""
+    # With log-probabilities there is a piece for every token, also for one that completes no character.
+    body = {"prompt": prompt, "max_tokens": 4000, "temperature": 0, "stream": True, "logprobs": 0, "logit_bias": unending(port)}
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_S)
+    connection.request("POST", "/v1/completions", json.dumps(body), {"content-type": "application/json"})
+    response = connection.getresponse()
+    assert response.status == 200, response.read()
+    for line in response:
+        if line.startswith(b"data: {") and json.loads(line[6:])["choices"][0]["logprobs"]["tokens"]:
+            times.append(time.monotonic())
+        if done.is_set():
+            break
+    connection.close()
+
+
+def quantile(sorted_values: list[float], share: float) -> float:
+    return sorted_values[min(len(sorted_values) - 1, int(share * len(sorted_values)))]
+
+
 def long_prompt(arguments, _: Path) -> dict:
-    """The longest wait between two pieces of the stream while the prompt is computed, beside the usual one."""
+    """Waits between two tokens of a stream while a long prompt is computed, beside the usual ones."""
+    waits: list[float] = []
     longest, usual, firsts = [], [], []
     with serve(arguments, arguments.model) as server:
         stream(server.port, [{"role": "user", "content": "Hi"}], 2)  # warm
-        for turn in range(3):
+        for turn in range(arguments.turns):
             times: list[float] = []
             done = threading.Event()
-
-            def note(now: float, times=times, done=done) -> bool:
-                times.append(now)
-                return not done.is_set()
-
-            reader = threading.Thread(target=stream, args=(
-                server.port, [{"role": "user", "content": f"{turn}. Tell a very long story."}], 3000, note))
+            reader = threading.Thread(target=token_times, args=(server.port, f"{turn}. Once upon a time", times, done))
             reader.start()
-            while len(times) < 30:
+            while len(times) < 30 and reader.is_alive():
                 time.sleep(0.01)
             begin = time.monotonic()
-            prompt = [{"role": "user", "content": f"{turn}. Read this: {words(turn * HISTORY_WORDS, HISTORY_WORDS)}"}]
-            first, _, _ = stream(server.port, prompt, 1)
+            prompt = [{"role": "user", "content": f"{turn}. Read this: {words(turn * HISTORY_WORDS, arguments.words)}"}]
+            first, _, usage = stream(server.port, prompt, 1)
             end = time.monotonic()
             done.set()
             reader.join()
+            assert times and times[-1] >= begin, "the stream ended before the prompt came"
             gaps = [(b - a, a, b) for a, b in zip(times, times[1:], strict=False)]
-            longest.append(max((gap for gap, a, b in gaps if b > begin and a < end), default=end - begin))
+            beside = [gap for gap, a, b in gaps if b > begin and a < end] or [end - begin]
+            waits += beside
+            longest.append(max(beside))
             usual.append(statistics.median([gap for gap, _, b in gaps if b <= begin]))
             firsts.append(first)
-    return {"prompt_ms": round(statistics.median(firsts) * 1e3, 1), "usual_gap_ms": round(statistics.median(usual) * 1e3, 1),
-            "longest_gap_ms": [round(gap * 1e3, 1) for gap in longest]}
+    waits.sort()
+
+    def ms(seconds: float) -> float:
+        return round(seconds * 1e3, 1)
+
+    return {"prompt_tokens": usage["prompt_tokens"], "prompt_ms": ms(statistics.median(firsts)), "usual_gap_ms": ms(statistics.median(usual)),
+            "gaps": len(waits), "p50_ms": ms(quantile(waits, 0.5)), "p95_ms": ms(quantile(waits, 0.95)),
+            "longest_gap_ms": [ms(gap) for gap in longest]}
 
 
 def raw_request(content: str) -> bytes:
@@ -195,8 +236,11 @@ def main() -> None:
     parser.add_argument("model", help="for second-turn, long-prompt and idle; with room for 4,200 tokens")
     parser.add_argument("--only", action="append", choices=FIGURES)
     parser.add_argument("--binary", type=Path, default=REPOSITORY / "build" / "release" / "bin" / "atelier")
+    parser.add_argument("--words", type=int, default=HISTORY_WORDS, help="of the long prompts of second-turn and long-prompt")
+    parser.add_argument("--turns", type=int, default=3, help="of these two")
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()
+    page_in(arguments.model)
     for name in arguments.only or FIGURES:
         with tempfile.TemporaryDirectory() as folder:
             print(json.dumps({"figure": name} | FIGURES[name](arguments, Path(folder))), flush=True)
