@@ -29,7 +29,7 @@ class ChatmlParser final : public TextParser {
 
   void on_end(std::vector<Delta>& out) override {
     if (in_call_) {
-      close_call(held_, out);  // the closing tag is often forgotten
+      if (!tell_cut_call(held_, out)) close_call(held_, out);  // the closing tag is often forgotten
     } else if (!turn_.has_calls() || held_.find_first_not_of(kWhitespace) != std::string::npos) {
       turn_.final_text(held_, out);
     }

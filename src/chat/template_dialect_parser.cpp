@@ -124,7 +124,7 @@ class TagParser final : public TextParser {
       turn_.reasoning(held_, out);
     } else if (mode_ == Mode::kText) {
       if (!turn_.has_calls() || !trimmed(held_).empty()) turn_.final_text(held_, out);
-    } else {
+    } else if (mode_ == Mode::kBareCall || !tell_cut_call(held_, out)) {
       close_call(held_, out);  // the closing tag is often forgotten
     }
     held_.clear();

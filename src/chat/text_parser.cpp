@@ -63,6 +63,44 @@ std::vector<CalledFunction> read_calls(std::string_view text) {
   }
 }
 
+std::optional<CalledFunction> read_cut_call(std::string_view text) {
+  constexpr std::string_view kSpace = " \t\r\n";
+  const auto skip_space = [&] { text.remove_prefix(std::min(text.find_first_not_of(kSpace), text.size())); };
+  // Behind `key` and its colon; nothing is left if it does not come.
+  const auto skip_to_value = [&](std::string_view key) {
+    const size_t at = text.find(key);
+    text.remove_prefix(at == std::string_view::npos ? text.size() : at + key.size());
+    skip_space();
+    if (text.starts_with(':')) text.remove_prefix(1);
+    skip_space();
+  };
+  skip_space();
+  CalledFunction call;
+  if (text.empty()) return call;
+  if ((text[0] != '{' && text[0] != '[') || json_extent(text) != std::string_view::npos) return std::nullopt;
+  text.remove_prefix(std::min(text.find_first_not_of("{[ \t\r\n"), text.size()));
+  if (!text.starts_with("\"name\"")) return call;
+  skip_to_value("\"name\"");
+  const size_t end = text.starts_with('"') ? text.find('"', 1) : std::string_view::npos;
+  if (end == std::string_view::npos) return call;
+  call.name = text.substr(1, end - 1);
+  text.remove_prefix(end + 1);
+  skip_to_value(text.find("\"arguments\"") == std::string_view::npos ? "\"parameters\"" : "\"arguments\"");
+  call.arguments = text;
+  return call;
+}
+
+bool TextParser::tell_cut_call(std::string_view body, std::vector<Delta>& out) {
+  if (ended_) return false;
+  const std::optional<CalledFunction> call = read_cut_call(body);
+  if (!call) return false;
+  if (call->name.empty()) return true;
+  turn_.begin_call(call->name, out);
+  turn_.arguments(call->arguments, out);
+  turn_.end_call(false, out);
+  return true;
+}
+
 void TextParser::push(TokenId id, std::vector<Delta>& out) {
   if (ended_) return;
   if (std::ranges::find(stops_, id) != stops_.end()) {

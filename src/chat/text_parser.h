@@ -1,6 +1,7 @@
 // The common part of parsers for dialects whose turn is one run of text with a stop token at its end.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -27,6 +28,9 @@ class TextParser : public Parser {
   virtual void on_special(TokenId, std::vector<Delta>&) {}  // other than the stops; dropped by default
   virtual void on_end(std::vector<Delta>& out) = 0;         // nothing follows: let go of what was held back
   void end_turn() { ended_ = true; }                        // for a stop that is spelled as text
+  // At the end, of what stands behind a call's tag: if a limit cut a call off there, tells what there is of
+  // it (an incomplete call, or nothing if not even its name is there) and returns true.
+  bool tell_cut_call(std::string_view body, std::vector<Delta>& out);
 
   TurnBuilder turn_;
 
@@ -51,5 +55,9 @@ struct CalledFunction {
 // Reads {"name": …, "arguments" or "parameters": …}, an array of them, or several one after the other
 // (separated by whitespace or semicolons). Empty if any part of `text` is something else.
 std::vector<CalledFunction> read_calls(std::string_view text);
+
+// The beginning of a text that read_calls() would read: the name of the call that is cut off and what there
+// is of its arguments; both empty as long as the name is not whole. Nothing if the text is something else.
+std::optional<CalledFunction> read_cut_call(std::string_view text);
 
 }  // namespace atelier::chat

@@ -102,6 +102,12 @@ TurnReader::Step TurnReader::finish(EndReason reason) {
   Step step;
   std::vector<Delta> deltas;
   chat::Message message = parser_->finish(deltas);
+  // What a limit cut off did not end.
+  if (reason == EndReason::kLength)
+    std::erase_if(deltas, [&](const Delta& delta) {
+      return delta.kind == Delta::Kind::kMessageEnd ||
+             (delta.kind == Delta::Kind::kToolCallEnd && !message.tool_calls[delta.call].complete);
+    });
   pass_on(std::move(deltas), step);
   if (const std::string rest = stops_.finish(); !rest.empty())
     step.deltas.push_back({.kind = Delta::Kind::kFinal, .text = rest});

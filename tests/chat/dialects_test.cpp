@@ -172,6 +172,23 @@ TEST(Chatml, ToolCallsAsModelsWriteThem) {
   for (const char* text : {"<tool_call>nonsense", "<tool_call>{\"name\":\"f\"}", "a <tool_ca"})
     EXPECT_EQ(parse("smollm2", text).message.content, text);
   EXPECT_EQ(parse("smollm2", "<tool_call>" + std::string(1'000'000, '[')).message.tool_calls.size(), 0u);
+  // A call that a limit cut off is one as far as it goes, and no text.
+  for (const auto& [text, name, arguments] :
+       {std::tuple("<tool_call>\n{\"na", "", ""), std::tuple("<tool_call>\n{\"name\": \"f", "", ""),
+        std::tuple("<tool_call>\n{\"name\": \"f\", \"arg", "f", ""),
+        std::tuple("<tool_call>\n{\"name\": \"f\", \"arguments\": {\"a\": \"b", "f", "{\"a\": \"b")}) {
+    const Turn turn = parse("smollm2", text);
+    EXPECT_EQ(turn.message.content, "") << text;
+    EXPECT_EQ(turn.reason, FinishReason::kLength);
+    ASSERT_EQ(turn.message.tool_calls.size(), *name == '\0' ? 0u : 1u) << text;
+    if (*name == '\0') continue;
+    EXPECT_EQ(turn.message.tool_calls[0].name, name);
+    EXPECT_EQ(turn.message.tool_calls[0].arguments, arguments);
+    EXPECT_FALSE(turn.message.tool_calls[0].complete);
+  }
+  // The model's own end makes it text all the same.
+  EXPECT_EQ(parse("smollm2", "<tool_call>{\"name\": \"f<|im_end|>").message.content,
+            "<tool_call>{\"name\": \"f");
   const ParserOptions no_tools{false, 0};
   EXPECT_EQ(
       parse("smollm2", "<tool_call>{\"name\":\"f\",\"arguments\":{}}</tool_call>", no_tools).message.content,
