@@ -1,9 +1,9 @@
 // atelier pull, list, show, rm: the model store.
-#include <algorithm>
 #include <nlohmann/json.hpp>
 
 #include "cli/model_flags.h"
 #include "io/pull.h"
+#include "models/registry.h"
 
 namespace atelier::cli {
 namespace {
@@ -28,20 +28,11 @@ struct PullFlags {
   bool json = false;
 };
 
-// Files write an architecture's name with '-' or '_'.
-bool runs(std::string_view architecture) {
-  std::string dashed(architecture);
-  std::replace(dashed.begin(), dashed.end(), '_', '-');
-  const auto known = model_architectures();
-  return std::any_of(known.begin(), known.end(),
-                     [&](std::string_view name) { return name == architecture || name == dashed; });
-}
-
 Status run_pull(const PullFlags& flags, const Globals& globals) {
   ATELIER_TRY(const Store store, Store::open());
   PullOptions options = flags.options;
   options.stall = std::chrono::seconds(flags.stall_seconds);
-  if (!flags.anyway) options.runs = runs;
+  if (!flags.anyway) options.runs = is_model_architecture;
   ATELIER_TRY(const StoredModel model, pull(store, flags.what, transfer_hooks(globals), options));
   if (flags.json) return print_json(to_json(model));
   note(globals, fmt::format("{}: {} ({})", model.name, model.architecture, megabytes(model.total_bytes())));

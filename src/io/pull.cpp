@@ -31,6 +31,10 @@ bool is_url(std::string_view text) { return text.starts_with("https://") || text
 
 }  // namespace
 
+bool is_model_name(std::string_view what) {
+  return what == kStarterName || find_alias(what) != nullptr || parse_repo_reference(what).has_value();
+}
+
 Result<StoredModel> pull(const Store& store, std::string_view what, const TransferHooks& hooks,
                          const PullOptions& options) {
   if (!options.name.empty()) ATELIER_CHECK_OK(check_store_name(options.name));

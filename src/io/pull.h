@@ -62,6 +62,9 @@ struct PullOptions {
 Result<StoredModel> pull(const Store& store, std::string_view what, const TransferHooks& hooks,
                          const PullOptions& options = {});
 
+// Whether `what` is a name in that sense: neither a path, nor a URL, nor something on this machine.
+bool is_model_name(std::string_view what);
+
 // The path to load for `-m MODEL` (nothing: the default model). The starter is fetched when it is asked for,
 // by name or by default, and is not there.
 Result<std::filesystem::path> locate_model(const Store& store, const std::optional<std::string>& model,

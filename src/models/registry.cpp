@@ -1,5 +1,6 @@
 #include "models/registry.h"
 
+#include <algorithm>
 #include <array>
 
 #include "models/gemma3.h"
@@ -23,6 +24,13 @@ constexpr std::array kArchitectures = {
 }  // namespace
 
 std::span<const Architecture> architectures() { return kArchitectures; }
+
+bool is_model_architecture(std::string_view name) {
+  std::string dashed(name);
+  std::ranges::replace(dashed, '_', '-');
+  return std::ranges::any_of(model_architectures(),
+                             [&](std::string_view known) { return known == name || known == dashed; });
+}
 
 std::vector<std::string_view> model_architectures() {
   std::vector<std::string_view> names;

@@ -21,4 +21,7 @@ struct Architecture {
 
 std::span<const Architecture> architectures();
 
+// Whether `name` is that of one of them; files write it with '-' or '_'.
+bool is_model_architecture(std::string_view name);
+
 }  // namespace atelier

@@ -44,8 +44,17 @@ void add_page(Router& router);
 
 Router make_router(App& app);
 
-// Most endpoints: the body as a family's request, which holds a `task` and knows how to `stream`, then an
-// answer told by the family's reply.
+// A family's request, which holds a `task`, as an answer told by the family's reply.
+template <class Request>
+std::unique_ptr<Answer> answer_to(App& app, const HttpRequest& http, Request request,
+                                  std::unique_ptr<Reply> (*make_reply)(const Request&)) {
+  request.task.client = http.client;
+  std::unique_ptr<Reply> reply = make_reply(request);
+  return std::make_unique<GenerationAnswer>(std::move(request.task), std::move(reply), app.catalogue,
+                                            app.memory);
+}
+
+// Most endpoints: the body as a request that knows how to `stream`, then its answer.
 template <class Request>
 std::unique_ptr<Answer> answer_with(App& app, ErrorStyle style, const HttpRequest& http,
                                     Result<Request> (*parse)(const Json&),
@@ -54,10 +63,7 @@ std::unique_ptr<Answer> answer_with(App& app, ErrorStyle style, const HttpReques
   if (!body) return ready(failure_response(style, to_failure(body.error())));
   Result<Request> request = parse(*body);
   if (!request) return ready(failure_response(style, to_failure(request.error())));
-  request->task.client = http.client;
-  std::unique_ptr<Reply> reply = make_reply(*request);
-  return std::make_unique<GenerationAnswer>(std::move(request->task), std::move(reply), app.catalogue,
-                                            app.memory);
+  return answer_to(app, http, std::move(*request), make_reply);
 }
 
 int64_t unix_seconds();

@@ -41,7 +41,8 @@ Failure unknown_route(const Router::Match& match, const HttpRequest& request) {
     return {.status = 404, .message = fmt::format("path: expected a documented one, found {}", path)};
   return {.status = 405,
           .message = fmt::format("method: expected {} for {}, found {}", match.allowed, path,
-                                 request.method.substr(0, kMaxLoggedPath))};
+                                 request.method.substr(0, kMaxLoggedPath)),
+          .allow = match.allowed};
 }
 
 std::unique_ptr<Answer> run_handler(const Route& route, HttpRequest request, const PathParameters& path) {
@@ -182,7 +183,8 @@ Connection::Task<bool> Connection::serve_one() {
   if (const auto failure = site_.access.refuse(request, is_public, exchange_.body_unread))
     co_return co_await refuse(match.style, *failure);
   if (request.method == "OPTIONS" && !match.allowed.empty()) {
-    const HttpResponse response = site_.access.preflight(request);
+    HttpResponse response = site_.access.preflight(request);
+    response.headers.push_back({"allow", match.allowed + ", OPTIONS"});
     co_return co_await send_whole(response);
   }
   if (match.route == nullptr) {

@@ -108,6 +108,7 @@ HttpResponse failure_response(ErrorStyle style, const Failure& failure) {
   HttpResponse response{.status = failure.status, .body = failure_json(style, failure)};
   if (failure.retry_after)
     response.headers.push_back({"retry-after", std::to_string(failure.retry_after->count())});
+  if (!failure.allow.empty()) response.headers.push_back({"allow", failure.allow});
   if (failure.status == 401) response.headers.push_back({"www-authenticate", "Bearer"});
   return response;
 }

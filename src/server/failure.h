@@ -16,6 +16,7 @@ struct Failure {
   std::string param{};  // the member of the body that is wrong, if one is
   std::string code{};   // machine-readable, e.g. "context_length_exceeded"; may be empty
   std::optional<std::chrono::seconds> retry_after{};  // 429 and 503
+  std::string allow{};                                // 405: the methods that there are
 };
 
 // kInvalidArgument, kLimit and kUnsupported are the client's (400), kNotFound is 404, kOverloaded 429,

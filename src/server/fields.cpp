@@ -25,6 +25,7 @@ std::optional<int64_t> as_integer(const Json& value) {
 std::string shown(const Json* value) {
   if (value == nullptr) return "nothing";
   if (value->is_number() || value->is_boolean() || value->is_null()) return chat::compact_json(*value);
+  if (value->is_structured() && value->empty()) return fmt::format("an empty {}", value->type_name());
   if (!value->is_string()) return value->type_name();
   constexpr size_t kMaxShown = 60;
   const std::string& text = value->get_ref<const std::string&>();

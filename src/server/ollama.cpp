@@ -3,11 +3,14 @@
 #include <fmt/chrono.h>
 
 #include "server/app.h"
+#include "server/model_answer.h"
 
 namespace atelier::server {
 namespace {
 
 using chat::Delta;
+
+constexpr std::string_view kLines = "application/x-ndjson";
 
 OrderedJson ollama_arguments(const std::string& arguments) {
   const auto parsed = chat::parse_json(arguments, "arguments");
@@ -28,7 +31,7 @@ class OllamaReply final : public Reply {
 
   ErrorStyle style() const override { return ErrorStyle::kOllama; }
   bool streams() const override { return stream_; }
-  std::string_view stream_type() const override { return "application/x-ndjson"; }
+  std::string_view stream_type() const override { return kLines; }
   std::string heartbeat() const override { return {}; }  // every line is an event here
 
   void begin(const Beginning& beginning) override { model_ = beginning.model; }
@@ -70,7 +73,8 @@ class OllamaReply final : public Reply {
   OrderedJson whole(const Outcome& outcome) override {
     const chat::Message& message = outcome.choices.at(0).message;
     OrderedJson calls;
-    for (const chat::ToolCall& call : message.tool_calls) calls.push_back(ollama_call_json(call));
+    for (const chat::ToolCall& call : message.tool_calls)
+      if (call.complete) calls.push_back(ollama_call_json(call));  // arguments are an object here, or no call
     const bool both = !message.preamble.empty() && !message.content.empty();
     OrderedJson body = head();
     say(body, message.preamble + (both ? "\n\n" : "") + message.content, think_ ? message.reasoning : "",
@@ -122,13 +126,42 @@ class OllamaReply final : public Reply {
   chat::ToolCall call_;
 };
 
+// The answer to a request that asks for nothing: the model is there now, or gone.
+HttpResponse loaded_response(const OllamaRequest& request, std::string_view model) {
+  OrderedJson body = {{"model", model}, {"created_at", ollama_time(std::chrono::system_clock::now())}};
+  if (request.generate)
+    body["response"] = "";
+  else
+    body["message"] = {{"role", "assistant"}, {"content", ""}};
+  body["done"] = true;
+  body["done_reason"] = request.unloads ? "unload" : "load";
+  return {.content_type = std::string(request.stream ? kLines : "application/json"),
+          .body = to_text(body) + (request.stream ? "\n" : "")};
+}
+
+std::unique_ptr<Answer> load_or_unload(App& app, const OllamaRequest& request) {
+  if (request.unloads) {
+    const Result<CatalogueEntry> entry = app.catalogue.find(request.task.model);
+    if (!entry) return ready(failure_response(ErrorStyle::kOllama, to_failure(entry.error())));
+    app.catalogue.unload(*entry);  // one that is at work stays
+    return ready(loaded_response(request, entry->id));
+  }
+  return std::make_unique<ModelAnswer>(
+      app.catalogue, request.task.model, ErrorStyle::kOllama,
+      [request](const ModelInUse& model) { return loaded_response(request, model.id); });
+}
+
 void add_posts(Router& router, App& app, const char* pattern, Result<OllamaRequest> (*parse)(const Json&)) {
   router.add({.method = "POST",
               .pattern = pattern,
-              .handler =
-                  [&app, parse](HttpRequest http, const PathParameters&) {
-                    return answer_with(app, ErrorStyle::kOllama, http, parse, make_ollama_reply);
-                  },
+              .handler = [&app, parse](HttpRequest http, const PathParameters&) -> std::unique_ptr<Answer> {
+                const Result<Json> body = parse_body(http.body);
+                Result<OllamaRequest> request = body ? parse(*body) : tl::unexpected<Error>(body.error());
+                if (!request)
+                  return ready(failure_response(ErrorStyle::kOllama, to_failure(request.error())));
+                if (request->only_loads) return load_or_unload(app, *request);
+                return answer_to(app, http, std::move(*request), make_ollama_reply);
+              },
               .style = ErrorStyle::kOllama});
 }
 

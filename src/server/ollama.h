@@ -20,6 +20,9 @@ struct OllamaRequest {
   bool stream = true;
   bool generate = false;  // /api/generate: "response" in place of "message"
   bool think = true;      // show reasoning
+  // Nothing is asked for: clients load a model this way before they need it, or with keep_alive 0 unload it.
+  bool only_loads = false;
+  bool unloads = false;
 };
 Result<OllamaRequest> parse_ollama_chat(const Json& body);
 Result<OllamaRequest> parse_ollama_generate(const Json& body);

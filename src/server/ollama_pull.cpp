@@ -2,6 +2,7 @@
 #include <atomic>
 
 #include "io/pull.h"
+#include "models/registry.h"
 #include "server/app.h"
 #include "server/limits.h"
 #include "server/ollama.h"
@@ -42,7 +43,9 @@ void pull_into_store(const std::string& name, PullProgress& progress) {
     progress.step(phase, done, total);
   };
   const Result<Store> store = Store::open();
-  const Result<StoredModel> model = store ? pull(*store, name, hooks) : tl::unexpected<Error>(store.error());
+  const PullOptions options{.names_only = true, .name = {}, .runs = is_model_architecture};
+  const Result<StoredModel> model =
+      store ? pull(*store, name, hooks, options) : tl::unexpected<Error>(store.error());
   progress.finish(model ? std::nullopt : std::optional(to_failure(model.error())));
 }
 
@@ -84,12 +87,13 @@ class PullAnswer final : public Answer {
   bool stream_;
 };
 
-// Names only: a path would let whoever may connect read this machine's files into the store.
+// Names only: a path would let whoever may connect read this machine's files into the store, an address ask
+// whatever this machine can reach.
 Status check_pull_name(std::string_view name) {
-  if (name == kStarterName) return {};
+  if (is_model_name(name)) return {};
   return fail(ErrorCode::kNotFound,
-              "model: expected {}, which is all that can be pulled by name over HTTP, found \"{}\"",
-              kStarterName, name.substr(0, 100));
+              "model: expected {}, gpt-oss-20b or a repository \"owner/name\", found \"{}\"", kStarterName,
+              name.substr(0, 100));
 }
 
 Result<std::unique_ptr<Answer>> pull_model(App& app, const HttpRequest& http) {

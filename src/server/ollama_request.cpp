@@ -176,6 +176,22 @@ class OllamaMessages {
   size_t n_answered_ = 0;  // calls of the last message with some
 };
 
+// Zero as a number of seconds, or a duration such as "0s" or "0m".
+bool is_no_time(const Json* keep_alive) {
+  if (keep_alive == nullptr) return false;
+  if (keep_alive->is_number()) return keep_alive->get<double>() == 0;
+  if (!keep_alive->is_string()) return false;
+  const std::string& text = keep_alive->get_ref<const std::string&>();
+  return text.starts_with('0') && text.find_first_of("123456789") == std::string::npos;
+}
+
+// True, with the request filled, if `asked` (messages or a prompt) is not there or empty.
+bool asks_nothing(const Fields& body, const Json* asked, OllamaRequest& request) {
+  request.only_loads = asked == nullptr || asked->empty() || *asked == Json("");
+  request.unloads = request.only_loads && is_no_time(body.find("keep_alive"));
+  return request.only_loads;
+}
+
 Status read_common(const Fields& body, OllamaRequest& request) {
   ATELIER_TRY(request.task.model, body.required_text("model"));
   ATELIER_CHECK_OK(read_options(body, request.task));
@@ -192,8 +208,7 @@ Result<OllamaRequest> parse_ollama_chat(const Json& json) {
   Conversation& conversation = request.task.conversation.emplace();
   ATELIER_CHECK_OK(read_common(body, request));
   ATELIER_TRY(const Json* messages, body.array("messages"));
-  if (messages == nullptr || messages->empty())
-    return body.wrong("messages", "at least one message", messages);
+  if (asks_nothing(body, messages, request)) return request;
   if (messages->size() > chat::kMaxMessages)
     return fail(ErrorCode::kLimit, "messages: expected at most {}, found {}", chat::kMaxMessages,
                 messages->size());
@@ -220,8 +235,7 @@ Result<OllamaRequest> parse_ollama_generate(const Json& json) {
     if (const Json* value = body.find(key); value != nullptr && !value->empty() && *value != Json(""))
       return fail(ErrorCode::kUnsupported, "{}: expected none, found one: conversations belong to /api/chat",
                   key);
-  if (!prompt || prompt->empty())
-    return body.wrong("prompt", "a text that is not empty", body.find("prompt"));
+  if (asks_nothing(body, body.find("prompt"), request)) return request;
   task.suffix = suffix.value_or("");
   if (raw.value_or(false) || !task.suffix.empty()) {
     if (body.find("format") != nullptr || body.find("system") != nullptr)

@@ -182,10 +182,28 @@ Status read_prediction(const Fields& body, Task& task) {
   return {};
 }
 
+// What would change the answer, and is not here: better refused than left out unnoticed.
+Status refuse_unsupported(const Fields& body) {
+  for (const auto& [key, instead] :
+       {std::pair("functions", "tools in their place"),
+        std::pair("function_call", "tool_choice in its place"), std::pair("audio", "none: answers are text"),
+        std::pair("web_search_options", "none: there is nothing here that could search")}) {
+    const Json* value = body.find(key);
+    if (value == nullptr || value->empty()) continue;
+    return fail(ErrorCode::kUnsupported, "{}: expected {}, found {}", key, instead, shown(value));
+  }
+  ATELIER_TRY(const Json* modalities, body.array("modalities"));
+  for (size_t i = 0; modalities != nullptr && i < modalities->size(); ++i)
+    if ((*modalities)[i] != Json("text"))
+      return body.wrong(fmt::format("modalities[{}]", i), "\"text\"", &(*modalities)[i]);
+  return {};
+}
+
 }  // namespace
 
 Result<ChatRequest> parse_chat_request(const Json& json) {
   const Fields body(json);
+  ATELIER_CHECK_OK(refuse_unsupported(body));
   ChatRequest request;
   Task& task = request.task;
   ATELIER_TRY(auto model, body.text("model"));

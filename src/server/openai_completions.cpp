@@ -154,7 +154,7 @@ Result<CompletionRequest> parse_completion_request(const Json& json) {
   task.suffix = suffix.value_or("");
   ATELIER_CHECK_OK(read_sampling(body, task.sampling));
   ATELIER_CHECK_OK(read_stops(body, "stop", task.stop));
-  ATELIER_TRY(const auto max_tokens, body.integer("max_tokens", 1, kMaxTokensField));
+  ATELIER_TRY(const auto max_tokens, body.integer("max_tokens", 0, kMaxTokensField));
   task.max_tokens = max_tokens ? static_cast<size_t>(*max_tokens) : kDefaultMaxTokens;
   ATELIER_TRY(const auto n, body.integer("n", 1, kMaxChoices));
   task.n = static_cast<size_t>(n.value_or(1));
