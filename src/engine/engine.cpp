@@ -199,8 +199,8 @@ Status Engine::prepare(std::span<const Item> items, Pass& pass) const {
 }
 
 // The pass itself; `logits` or `states` take what comes out of it.
-Status Engine::run(std::span<const Item> items, Pass& pass, const Interlude& interlude,
-                   MatView<float> logits, MatView<float> states) {
+Status Engine::run(std::span<const Item> items, Pass& pass, const Interlude& interlude, MatView<float> logits,
+                   MatView<float> states) {
   if (!pass.tokens.empty()) {
     pass.context.set_interlude(interlude ? &interlude : nullptr);
     ++depth_;
@@ -220,8 +220,7 @@ Status Engine::run(std::span<const Item> items, Pass& pass, const Interlude& int
   return {};
 }
 
-Result<MatView<const float>> Engine::evaluate(std::span<const Item> items,
-                                              const Interlude& interlude) {
+Result<MatView<const float>> Engine::evaluate(std::span<const Item> items, const Interlude& interlude) {
   Pass& pass = next_pass(static_cast<bool>(interlude));
   ATELIER_CHECK_OK(prepare(items, pass));
   const size_t n_logits = pass.logit_rows.size() * info().vocab_size;

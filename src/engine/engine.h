@@ -100,11 +100,11 @@ class Engine {
   // id outside the vocabulary), kLimit (past the context), kOutOfMemory (KV cache), kIo (the model file was
   // changed or went away under us).
   //
-  // `interlude`, if any, is called before each product and attention of a layer. It may evaluate other sequences
-  // (without an interlude), which is how running streams get their tokens in the middle of a long prompt's pass. It may throw
-  // PassAbandoned: the pass ends at once, with kInterrupted and no sequence changed.
-  Result<MatView<const float>> evaluate(std::span<const Item> items,
-                                        const Interlude& interlude = {});
+  // `interlude`, if any, is called before each product and attention of a layer. It may evaluate other
+  // sequences (without an interlude), which is how running streams get their tokens in the middle of a long
+  // prompt's pass. It may throw PassAbandoned: the pass ends at once, with kInterrupted and no sequence
+  // changed.
+  Result<MatView<const float>> evaluate(std::span<const Item> items, const Interlude& interlude = {});
 
   // Continues `sequence` and returns the final states of all its new tokens, [tokens, d_model] float32, valid
   // until the next call: what the output head would read. Errors: those of evaluate(); kUnsupported for
@@ -142,8 +142,8 @@ class Engine {
   Status check(const Item& item) const;
   Pass& next_pass(bool may_be_interrupted);
   Status prepare(std::span<const Item> items, Pass& pass) const;
-  Status run(std::span<const Item> items, Pass& pass, const Interlude& interlude,
-             MatView<float> logits, MatView<float> states);
+  Status run(std::span<const Item> items, Pass& pass, const Interlude& interlude, MatView<float> logits,
+             MatView<float> states);
   void put_together(std::span<const Item> items, Pass& pass) const;
 
   std::shared_ptr<const Checkpoint> checkpoint_;  // whose files are asked after each pass; may be null

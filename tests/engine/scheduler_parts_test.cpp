@@ -45,7 +45,7 @@ TEST(Pace, TakesWhatItsProductsAllow) {
   EXPECT_EQ(pace.tokens(0.2), 512u);
   EXPECT_EQ(pace.tokens(1e-9), Pace::kMinTokens);
   EXPECT_EQ(pace.tokens(0.1), 128u);  // in proportion to the square root: 0.2 · (n / 512)^(1/2) = 0.1
-  pace.passed(256, 0.18, 0, 0);  // smaller passes cost more for each token
+  pace.passed(256, 0.18, 0, 0);       // smaller passes cost more for each token
   EXPECT_LT(pace.tokens(0.1), 256u);
   EXPECT_EQ(pace.tokens(0.2), 512u);
   EXPECT_EQ(Pace(4).tokens(0.1), 4u);
