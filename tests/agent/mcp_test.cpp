@@ -78,9 +78,9 @@ TEST_F(McpTest, ToleratesWhatServersDo) {
 TEST_F(McpTest, AnswersPingsAndRootsAndNothingElse) {
   const auto answer = call("asks");
   ASSERT_TRUE(answer) << answer.error().message;
-  EXPECT_EQ(answer->text, "q-ping={};q-roots/list={\"roots\":[{\"name\":\"workspace\",\"uri\":\"file://" +
-                              work_.path().string() +
-                              "\"}]};q-sampling/createMessage=refused;q-elicitation/create=refused;");
+  EXPECT_EQ(answer->text, "q-ping={};q-roots/list={\"roots\":[{\"uri\":\"file://" + work_.path().string() +
+                              "\",\"name\":\"workspace\"}]};q-sampling/createMessage=refused;"
+                              "q-elicitation/create=refused;");
 }
 
 TEST_F(McpTest, ErrorsSayWhatTheServerSaid) {
