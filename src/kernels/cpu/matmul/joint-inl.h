@@ -84,17 +84,5 @@ inline void set_joint_of(MatmulKernels& kernels) {
 }
 // Before set_rows(), which copies what the packed layouts have.
 inline void set_joint(MatmulKernels& kernels) {
-  using enum PackedLayout;
-  set_joint_of<kNibF16>(kernels);
-  set_joint_of<kNibF16Min>(kernels);
-  set_joint_of<kNibE8M0>(kernels);
-  set_joint_of<kNibK>(kernels);
-  set_joint_of<kNibKMin>(kernels);
-  set_joint_of<kNibK16>(kernels);
-  set_joint_of<kNibK16Min>(kernels);
-  set_joint_of<kFiveF16>(kernels);
-  set_joint_of<kFiveF16Min>(kernels);
-  set_joint_of<kFiveKMin>(kernels);
-  set_joint_of<kSixK16>(kernels);
-  set_joint_of<kByteF16>(kernels);
+  for_each_quant_layout([&]<PackedLayout kLayout>() { set_joint_of<kLayout>(kernels); });
 }

@@ -143,19 +143,7 @@ void set_amx(MatmulKernels& kernels) {
 }  // namespace
 
 void fill(MatmulKernels& kernels) {
-  using enum PackedLayout;
-  set_amx<kNibF16>(kernels);
-  set_amx<kNibF16Min>(kernels);
-  set_amx<kNibE8M0>(kernels);
-  set_amx<kNibK>(kernels);
-  set_amx<kNibKMin>(kernels);
-  set_amx<kNibK16>(kernels);
-  set_amx<kNibK16Min>(kernels);
-  set_amx<kFiveF16>(kernels);
-  set_amx<kFiveF16Min>(kernels);
-  set_amx<kFiveKMin>(kernels);
-  set_amx<kSixK16>(kernels);
-  set_amx<kByteF16>(kernels);
+  for_each_quant_layout([&]<PackedLayout kLayout>() { set_amx<kLayout>(kernels); });
   set_rows<true>(kernels);
 }
 

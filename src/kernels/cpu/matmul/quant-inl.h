@@ -331,20 +331,26 @@ inline void set_quant(MatmulKernels& kernels) {
       multiply_unpacked<Q::kHasMin, Q::kWide, Q::kGranules, 16>,
   };
 }
-inline void set_all_quant(MatmulKernels& kernels) {
+// Calls fn<layout>() for each quantised layout that is packed.
+template <class Fn>
+inline void for_each_quant_layout(Fn&& fn) {
   using enum PackedLayout;
+  fn.template operator()<kNibF16>();
+  fn.template operator()<kNibF16Min>();
+  fn.template operator()<kNibE8M0>();
+  fn.template operator()<kNibK>();
+  fn.template operator()<kNibKMin>();
+  fn.template operator()<kNibK16>();
+  fn.template operator()<kNibK16Min>();
+  fn.template operator()<kFiveF16>();
+  fn.template operator()<kFiveF16Min>();
+  fn.template operator()<kFiveKMin>();
+  fn.template operator()<kSixK16>();
+  fn.template operator()<kByteF16>();
+}
+
+inline void set_all_quant(MatmulKernels& kernels) {
   kernels.quantize = quantize;
   kernels.sum_bias = kSumBias;
-  set_quant<kNibF16>(kernels);
-  set_quant<kNibF16Min>(kernels);
-  set_quant<kNibE8M0>(kernels);
-  set_quant<kNibK>(kernels);
-  set_quant<kNibKMin>(kernels);
-  set_quant<kNibK16>(kernels);
-  set_quant<kNibK16Min>(kernels);
-  set_quant<kFiveF16>(kernels);
-  set_quant<kFiveF16Min>(kernels);
-  set_quant<kFiveKMin>(kernels);
-  set_quant<kSixK16>(kernels);
-  set_quant<kByteF16>(kernels);
+  for_each_quant_layout([&]<PackedLayout kLayout>() { set_quant<kLayout>(kernels); });
 }
