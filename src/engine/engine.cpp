@@ -122,10 +122,10 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
       return fail_in(path.string(), std::move(fits).error());
   }
   const WeightCache cache(options.weight_cache);
-  const bool may_keep = !options.weight_cache.empty() && options.numerics != Numerics::kReference;
-  const bool worth_keeping = WeightCache::saves_time(**model);
+  bool keeps_weights = !options.weight_cache.empty() && options.numerics != Numerics::kReference;
   std::optional<PackedFile> packed;
-  if (may_keep) packed = cache.find(*checkpoint, **model);
+  if (keeps_weights) packed = cache.find(*checkpoint, **model);
+  keeps_weights = keeps_weights && !packed && WeightCache::saves_time(**model);
 
   Result<std::shared_ptr<const Tokenizer>> tokenizer = vocabulary.get();
   if (!tokenizer) return fail_in(path.string(), std::move(tokenizer).error());
@@ -133,8 +133,7 @@ Result<std::unique_ptr<Engine>> Engine::load(const std::filesystem::path& path, 
   auto engine = create(std::move(*model), std::move(*tokenizer), std::move(card), options);
   engine->checkpoint_ = checkpoint;
   engine->packed_file_ = std::move(packed);
-  if (may_keep && worth_keeping && !engine->packed_file_)
-    engine->keeper_ = std::make_unique<BackgroundKeeper>(cache, checkpoint, *engine->model_);
+  if (keeps_weights) engine->keeper_ = std::make_unique<BackgroundKeeper>(cache, checkpoint, *engine->model_);
   return engine;
 }
 

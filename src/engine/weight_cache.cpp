@@ -44,30 +44,34 @@ bool WeightCache::is_large(Model& model) {
   return packed_file_bytes(model.multiplied_weights()) >= kMinBytes;
 }
 
-Result<std::filesystem::path> WeightCache::file_of(const Checkpoint& checkpoint, Model& model) const {
-  ATELIER_TRY(const Sha256 key, checkpoint_key(checkpoint));
+std::filesystem::path WeightCache::path_of(const Sha256& key, Model& model) const {
   // The same checkpoint packed otherwise (--dense q8) has another size.
   const uint64_t bytes = packed_file_bytes(model.multiplied_weights());
   return folder_ / fmt::format("{}-{}{}", hex(key).substr(0, 32), bytes, kExtensions[0]);
 }
 
+Result<std::filesystem::path> WeightCache::file_of(const Checkpoint& checkpoint, Model& model) const {
+  ATELIER_TRY(const Sha256 key, checkpoint_key(checkpoint));
+  return path_of(key, model);
+}
+
 std::optional<PackedFile> WeightCache::find(const Checkpoint& checkpoint, Model& model) const {
   const Result<Sha256> key = checkpoint_key(checkpoint);
-  const Result<std::filesystem::path> path = file_of(checkpoint, model);
-  if (!key || !path) return std::nullopt;
-  Result<PackedFile> file = PackedFile::open(*path, *key, model.multiplied_weights());
+  if (!key) return std::nullopt;
+  const std::filesystem::path path = path_of(*key, model);
+  Result<PackedFile> file = PackedFile::open(path, *key, model.multiplied_weights());
   if (file) {
-    touch_file(*path);
+    touch_file(path);
     return std::move(*file);
   }
   std::error_code failed;
-  if (file.error().code == ErrorCode::kCorrupt) std::filesystem::remove(*path, failed);
+  if (file.error().code == ErrorCode::kCorrupt) std::filesystem::remove(path, failed);
   return std::nullopt;
 }
 
 Status WeightCache::keep(const Checkpoint& checkpoint, Model& model, const PackedFileHooks& hooks) const {
   ATELIER_TRY(const Sha256 key, checkpoint_key(checkpoint));
-  ATELIER_TRY(const std::filesystem::path path, file_of(checkpoint, model));
+  const std::filesystem::path path = path_of(key, model);
   std::error_code failed;
   std::filesystem::create_directories(folder_, failed);
   const std::vector<Weight*> weights = model.multiplied_weights();

@@ -51,6 +51,7 @@ class WeightCache {
   const std::filesystem::path& folder() const { return folder_; }
 
  private:
+  std::filesystem::path path_of(const Sha256& key, Model& model) const;
   std::filesystem::path folder_;
 };
 

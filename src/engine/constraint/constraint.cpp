@@ -22,13 +22,13 @@ struct Constraint::Machine {
       : store(std::move(grammar)), masks(std::move(vocabulary), store) {}
   void note_size() { bytes.store(store.bytes() + masks.bytes(), std::memory_order_relaxed); }
 
-  std::mutex mutex;
   // Made when first asked for.
   Distances& distances() {
     if (!known_distances) known_distances.emplace(store);
     return *known_distances;
   }
 
+  std::mutex mutex;
   ConfigStore store;
   MaskBuilder masks;
   std::optional<Distances> known_distances;
