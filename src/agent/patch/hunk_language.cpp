@@ -323,8 +323,7 @@ class HunkWriter {
 }  // namespace
 
 bool is_line_usable(std::string_view text) {
-  const auto is_control = [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; };
-  return text.size() <= kMaxLineText && std::ranges::none_of(text, is_control) && is_utf8(text);
+  return text.size() <= kMaxLineText && std::ranges::none_of(text, is_control_byte) && is_utf8(text);
 }
 
 Result<ExprId> hunk_language(GrammarBuilder& builder, const HunkParts& parts, const PatchableFile& file) {

@@ -20,10 +20,6 @@ using constraint::kUnbounded;
 constexpr size_t kMaxSegment = 64;  // of a new file's path
 constexpr size_t kMaxNewFolders = 4;
 
-bool has_controls(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; });
-}
-
 // Names of files without a dot inside that are common all the same; no new folder has one of them.
 const std::vector<std::string>& dotless_files() {
   static const std::vector<std::string> names = {
@@ -280,8 +276,8 @@ std::string patch_text(std::string_view text, PatchSpelling spelling) {
 }
 
 bool is_patchable(std::string_view path, std::string_view content) {
-  return !has_controls(path) && is_utf8(path) && trimmed(path) == path && !path.empty() &&
-         content.find('\0') == std::string_view::npos;
+  return std::ranges::none_of(path, is_control_byte) && is_utf8(path) && trimmed(path) == path &&
+         !path.empty() && content.find('\0') == std::string_view::npos;
 }
 
 Result<constraint::ExprId> patch_language(GrammarBuilder& builder, const PatchScope& scope,

@@ -8,6 +8,7 @@
 namespace atelier::agent {
 
 inline bool is_blank(char c) { return c == ' ' || c == '\t' || c == '\r' || c == '\v' || c == '\f'; }
+inline bool is_control_byte(char c) { return (c >= 0 && c < ' ' && c != '\t') || c == 0x7f; }
 inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 std::string_view right_trimmed(std::string_view text);
