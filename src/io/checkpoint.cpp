@@ -67,10 +67,6 @@ std::vector<std::filesystem::path> Checkpoint::files() const {
   return paths;
 }
 
-void Checkpoint::prefetch(const TensorView& tensor) const {
-  for (const MappedFile& file : state_->files) file.prefetch(tensor.bytes);
-}
-
 Status Checkpoint::check_files() const {
   for (const MappedFile& file : state_->files) ATELIER_CHECK_OK(file.check());
   return {};

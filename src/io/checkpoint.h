@@ -69,8 +69,6 @@ class Checkpoint {
 
   // The files mapped, in order.
   std::vector<std::filesystem::path> files() const;
-  // Asks the kernel to read `tensor` ahead.
-  void prefetch(const TensorView& tensor) const;
   // Whether the files still hold what was opened: kIo where one was truncated, overwritten or removed since,
   // or could not be read. Reading such a tensor is safe (MappedFile::check says what it yields), but means
   // nothing. One system call per file.
